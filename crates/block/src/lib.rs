@@ -1,0 +1,1 @@
+//! Block devices: GPT, file-system probing and making, dm-verity hash trees.

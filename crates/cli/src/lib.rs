@@ -1,0 +1,1 @@
+//! What the fronts share: errors to people, `--format`, progress, logging.

@@ -1,0 +1,1 @@
+//! OCI images: registry client, layouts, the image store, a read-only registry.

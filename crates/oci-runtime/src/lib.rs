@@ -1,0 +1,1 @@
+//! The OCI runtime: lifecycle, namespaces, mounts, cgroups, seccomp, hooks.

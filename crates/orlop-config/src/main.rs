@@ -1,0 +1,3 @@
+//! Configs: transpile, validate, plan, explain. Also answers to `butane` and `ignition-validate`.
+
+fn main() {}

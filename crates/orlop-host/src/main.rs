@@ -1,0 +1,3 @@
+//! The machine's side of an administrator's commands.
+
+fn main() {}

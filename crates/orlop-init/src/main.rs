@@ -1,0 +1,3 @@
+//! PID 1 of the initramfs: opens `/usr`, provisions, switches root.
+
+fn main() {}

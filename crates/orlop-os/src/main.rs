@@ -1,0 +1,3 @@
+//! The workstation side: build images, run machines, run tests.
+
+fn main() {}

@@ -1,0 +1,3 @@
+//! Pods and images on a machine, without a daemon.
+
+fn main() {}

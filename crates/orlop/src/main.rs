@@ -1,0 +1,3 @@
+//! The front door: a table of verbs, each naming the program that does it.
+
+fn main() {}

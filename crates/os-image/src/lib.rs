@@ -1,0 +1,1 @@
+//! From a manifest and a lock to a tree and its disk images.

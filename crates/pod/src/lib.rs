@@ -1,0 +1,1 @@
+//! Pods: declaration, monitor, network, logs, exec, exit codes.

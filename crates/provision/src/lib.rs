@@ -1,0 +1,1 @@
+//! First-boot provisioning: a pure planner, thin stages, metadata providers.

@@ -1,0 +1,1 @@
+//! QEMU machines and the test harness over them.

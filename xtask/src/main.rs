@@ -1,0 +1,3 @@
+//! Every automation of the repository.
+
+fn main() {}
