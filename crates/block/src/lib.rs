@@ -1,1 +1,4 @@
 //! Block devices: GPT, file-system probing and making, dm-verity hash trees.
+
+pub mod gpt;
+pub mod guid;
