@@ -1,0 +1,44 @@
+//! Benchmarks, each beside the peer that it names, printing the ratio.
+
+use anyhow::{Result, bail};
+
+use crate::run::{cargo, run as run_command};
+use crate::setup;
+
+/// Options of `bench`; what follows `--` goes to the benchmark.
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    /// Which benchmark; without one, the list
+    name: Option<String>,
+
+    /// Further arguments of the benchmark
+    #[arg(last = true)]
+    rest: Vec<String>,
+}
+
+/// (name, crate that holds it as an example called `bench`, what it compares).
+const BENCHES: &[(&str, &str, &str)] = &[
+    ("erofs", "erofs", "size and CPU time of an EROFS image against mkfs.erofs -zlz4hc"),
+    ("orun", "oci-runtime", "`run` of true against crun, same bundle"),
+];
+
+fn run_named(name: &str, package: &str, rest: &[String]) -> Result<()> {
+    cli::say(&format!("bench {name}"));
+    let sdk = setup::for_build()?;
+    let mut bench = cargo(&["run", "--quiet", "--release", "--package", package, "--example", "bench", "--"]);
+    run_command(bench.args(rest).env("ORLOP_SDK", sdk.root()))
+}
+
+pub(crate) fn run(args: &Args) -> Result<()> {
+    let Some(wanted) = &args.name else {
+        for (name, _, about) in BENCHES {
+            cli::out(&format!("{name:8} {about}\n"));
+        }
+        return Ok(());
+    };
+    match BENCHES.iter().find(|(name, ..)| name == wanted) {
+        Some((name, package, _)) => run_named(name, package, &args.rest),
+        None => bail!("no benchmark {wanted}; `cargo xtask bench` lists them"),
+    }
+}
+
