@@ -41,4 +41,3 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         None => bail!("no benchmark {wanted}; `cargo xtask bench` lists them"),
     }
 }
-

@@ -13,7 +13,9 @@ pub(crate) fn run() -> Result<()> {
     })?;
     step("deny", || {
         // The advisory database is not reachable from every place that runs this; licences, bans and sources are ours.
-        run_words(cargo(&["deny", "--all-features", "check", "licenses", "bans", "sources"]).current_dir(root()))
+        run_words(
+            cargo(&["deny", "--all-features", "check", "licenses", "bans", "sources"]).current_dir(root()),
+        )
     })?;
     step("layers", layers::run)?;
     step("docs", docs::check)?;

@@ -58,7 +58,8 @@ fn fuzz(folder: &Path, program: &Path, name: &str, seconds: u32) -> Result<()> {
         command.arg(seeds);
     }
     cli::say(&format!("fuzz {name}: {seconds} s"));
-    run_words(&mut command).with_context(|| format!("fuzz target {name} failed; its input is in {}", crashes.display()))
+    run_words(&mut command)
+        .with_context(|| format!("fuzz target {name} failed; its input is in {}", crashes.display()))
 }
 
 /// The names of the targets: one file each.

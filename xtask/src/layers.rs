@@ -20,7 +20,8 @@ const EDGES: &[(&str, &str)] = &[
 const FRONT_ONLY: &[&str] = &["clap", "anyhow", "indicatif", "tracing-subscriber"];
 
 /// An async runtime is never needed this far down.
-const NO_TOKIO: &[&str] = &["linux", "block", "store", "deploy", "provision", "oci-runtime", "orun", "orlop-init"];
+const NO_TOKIO: &[&str] =
+    &["linux", "block", "store", "deploy", "provision", "oci-runtime", "orun", "orlop-init"];
 
 /// Names that say nothing.
 const NO_NAMES: &[&str] = &["utils", "util", "common", "helpers", "misc", "core"];

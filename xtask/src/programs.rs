@@ -26,6 +26,14 @@ pub(crate) fn for_os() -> Result<PathBuf> {
 
 /// Builds the workstation's programs; gives the folder that holds them.
 pub(crate) fn for_workstation() -> Result<PathBuf> {
-    run_words(&mut cargo(&["build", "--package", "orlop-os", "--package", "orlop-config", "--package", "orlop"]))?;
+    run_words(&mut cargo(&[
+        "build",
+        "--package",
+        "orlop-os",
+        "--package",
+        "orlop-config",
+        "--package",
+        "orlop",
+    ]))?;
     Ok(target().join("debug"))
 }

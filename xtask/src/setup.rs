@@ -104,7 +104,8 @@ fn install(needs: &[Need]) -> Result<()> {
 
 /// On PATH, or in the folders that an unprivileged PATH lacks.
 fn have(program: &str) -> bool {
-    on_path(program) || ["/usr/sbin", "/sbin"].iter().any(|dir| std::path::Path::new(dir).join(program).exists())
+    on_path(program)
+        || ["/usr/sbin", "/sbin"].iter().any(|dir| std::path::Path::new(dir).join(program).exists())
 }
 
 /// `args` as root: as it is, or through sudo.
