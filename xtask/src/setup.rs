@@ -60,7 +60,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
 pub(crate) fn for_build() -> Result<sdk::Sdk> {
     install(BUILD)?;
     let mut progress = cli::Progress::new();
-    let sdk = sdk::ensure(&sdk::cache_dir(), &mut |event| sdk_event(&mut progress, &event))
+    let sdk = sdk::ensure(&sdk::cache_dir()?, &mut |event| sdk_event(&mut progress, &event))
         .context("cannot make the SDK tree")?;
     progress.done();
     Ok(sdk)
@@ -80,8 +80,13 @@ pub(crate) fn for_tests() -> Result<()> {
 
 fn sdk_event(progress: &mut cli::Progress, event: &sdk::Event) {
     match event {
-        sdk::Event::Start { step } => progress.start(step),
-        sdk::Event::Line { text } => progress.update(text),
+        sdk::Event::Waiting => progress.start("SDK tree: waiting for another process that makes it"),
+        sdk::Event::Started { packages, path } => {
+            progress
+                .start(&format!("SDK tree: {packages} packages and what they need into {}", path.display()));
+        }
+        sdk::Event::Step(text) => progress.update(text),
+        sdk::Event::Done { .. } => progress.done(),
     }
 }
 

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use anyhow::{Result, bail};
 
-use crate::run::{cargo, root, run};
+use crate::run::{cargo, root, run as run_command};
 use crate::{image, setup};
 
 /// Options of `test`; what follows `--` goes to nextest.
@@ -19,7 +19,7 @@ pub(crate) struct Args {
     rest: Vec<String>,
 }
 
-pub(crate) fn run_filter(tiers: &[u8]) -> Result<String> {
+fn filter(tiers: &[u8]) -> Result<String> {
     let mut parts = Vec::new();
     for tier in tiers {
         parts.push(match tier {
@@ -42,17 +42,13 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         nextest.env("ORLOP_IMAGE_DIR", image::build(false)?);
     }
     if !args.tier.is_empty() {
-        nextest.arg("--filterset").arg(run_filter(&args.tier)?);
+        nextest.arg("--filterset").arg(filter(&args.tier)?);
     }
     nextest.env("ORLOP_SDK", sdk.root());
     if let Some(corpus) = corpus(&root()) {
         nextest.env("ORLOP_CORPUS", corpus);
     }
-    run_tests(nextest.args(&args.rest))
-}
-
-fn run_tests(nextest: &mut std::process::Command) -> Result<()> {
-    run(nextest)
+    run_command(nextest.args(&args.rest))
 }
 
 /// The real configs and verdict tables beside a developer's checkout; tests that read them skip where there are none.
@@ -67,7 +63,7 @@ mod tests {
 
     #[test]
     fn tiers_become_one_filter() {
-        assert_eq!(run_filter(&[2, 3]).unwrap(), "(test(/(^|::)root_/)) + (test(/(^|::)vm_/))");
-        assert!(run_filter(&[4]).is_err());
+        assert_eq!(filter(&[2, 3]).unwrap(), "(test(/(^|::)root_/)) + (test(/(^|::)vm_/))");
+        assert!(filter(&[4]).is_err());
     }
 }
