@@ -1,0 +1,1 @@
+//! The reader: follows with the next landing.

@@ -1,0 +1,102 @@
+//! Cuts file contents into pclusters.
+//!
+//! A file is compressed in *segments* of 4 MiB that know nothing of one another: they bound memory, may be compressed by
+//! several threads, and keep a read of one page from decoding more than a segment. Within a segment the encoder fills
+//! one cluster after another. What does not shrink stays plain, one block to a pcluster. The last piece of a file goes
+//! behind its indexes when it takes less than a block (`ztailpacking`).
+
+use super::index::Extent;
+use crate::format::BLOCK_BYTES;
+use crate::lz4::Encoder;
+
+/// Largest cluster this writer makes: 16 blocks.
+pub(super) const CLUSTER_BYTES_MAX: u32 = 65536;
+
+/// Content compressed as one; a multiple of the block size. Part of the format.
+pub(super) const SEGMENT_BYTES: usize = 4 << 20;
+
+/// A compressed segment.
+#[derive(Debug, Default)]
+pub(super) struct Segment {
+    /// Its pieces; places are relative to the segment and to `blocks`.
+    pub(super) extents: Vec<Extent>,
+    /// Whole blocks.
+    pub(super) blocks: Vec<u8>,
+    /// The last piece, when it belongs behind the indexes.
+    pub(super) tail: Vec<u8>,
+}
+
+impl Segment {
+    fn push(&mut self, start: usize, plain: bool, bytes: &[u8]) {
+        let block = (self.blocks.len() / BLOCK_BYTES) as u32;
+        let padding = bytes.len().next_multiple_of(BLOCK_BYTES) - bytes.len();
+        let blocks = ((bytes.len() + padding) / BLOCK_BYTES) as u16;
+        self.extents.push(Extent { start: start as u64, plain, block, blocks });
+        // Plain data begins its block; compressed data ends it (`INCOMPAT_ZERO_PADDING`).
+        let (before, after) = if plain { (0, padding) } else { (padding, 0) };
+        self.blocks.resize(self.blocks.len() + before, 0);
+        self.blocks.extend_from_slice(bytes);
+        self.blocks.resize(self.blocks.len() + after, 0);
+    }
+
+    fn push_plain(&mut self, start: usize, bytes: &[u8]) {
+        for (index, block) in bytes.chunks(BLOCK_BYTES).enumerate() {
+            self.push(start + index * BLOCK_BYTES, true, block);
+        }
+    }
+
+    fn push_tail(&mut self, start: usize, plain: bool, bytes: &[u8]) {
+        self.extents.push(Extent { start: start as u64, plain, block: 0, blocks: 0 });
+        self.tail = bytes.to_vec();
+    }
+}
+
+/// Compresses segments with one setting.
+#[derive(Debug)]
+pub(super) struct Compressor {
+    encoder: Encoder,
+    cluster: Vec<u8>,
+}
+
+impl Compressor {
+    pub(super) fn new(level: u8, cluster_bytes: u32) -> Self {
+        Self { encoder: Encoder::new(level), cluster: vec![0; cluster_bytes as usize] }
+    }
+
+    /// Compresses one segment; `last` when the file ends with it.
+    pub(super) fn segment(&mut self, content: &[u8], last: bool) -> Segment {
+        let mut segment = Segment::default();
+        let mut at = 0;
+        while at < content.len() {
+            let rest = &content[at..];
+            let (taken, packed) = self.encoder.fill(rest, &mut self.cluster);
+            let packed = &self.cluster[..packed];
+            let ends = taken == rest.len();
+            if last && ends && packed.len() < BLOCK_BYTES && packed.len() < rest.len() {
+                segment.push_tail(at, false, packed);
+                at += taken;
+            } else if last && rest.len() < BLOCK_BYTES {
+                segment.push_tail(at, true, rest);
+                at += rest.len();
+            } else if worthwhile(taken, packed.len(), ends) {
+                segment.push(at, false, packed);
+                at += taken;
+            } else {
+                // As much as was tried, in whole blocks: trying again after each block would cost a search each.
+                let plain = rest.len().min((taken / BLOCK_BYTES).max(1) * BLOCK_BYTES);
+                let plain =
+                    if last && plain % BLOCK_BYTES != 0 { plain / BLOCK_BYTES * BLOCK_BYTES } else { plain };
+                segment.push_plain(at, &rest[..plain]);
+                at += plain;
+            }
+        }
+        segment
+    }
+}
+
+/// Whether compressing saves a block.
+fn worthwhile(taken: usize, packed: usize, ends: bool) -> bool {
+    let packed_blocks = packed.div_ceil(BLOCK_BYTES);
+    let plain_blocks = if ends { taken.div_ceil(BLOCK_BYTES) } else { taken / BLOCK_BYTES };
+    taken > BLOCK_BYTES && packed_blocks < plain_blocks
+}
