@@ -6,6 +6,7 @@
 //! behind its indexes when it takes less than a block (`ztailpacking`).
 
 use super::index::Extent;
+use super::place::TAIL_BYTES_MAX;
 use crate::format::BLOCK_BYTES;
 use crate::lz4::Encoder;
 
@@ -72,25 +73,34 @@ impl Compressor {
             let (taken, packed) = self.encoder.fill(rest, &mut self.cluster);
             let packed = &self.cluster[..packed];
             let ends = taken == rest.len();
-            if last && ends && packed.len() < BLOCK_BYTES && packed.len() < rest.len() {
+            if last && ends && packed.len() <= TAIL_BYTES_MAX && packed.len() < rest.len() {
                 segment.push_tail(at, false, packed);
                 at += taken;
-            } else if last && rest.len() < BLOCK_BYTES {
+            } else if last && rest.len() <= TAIL_BYTES_MAX {
                 segment.push_tail(at, true, rest);
                 at += rest.len();
             } else if worthwhile(taken, packed.len(), ends) {
                 segment.push(at, false, packed);
                 at += taken;
             } else {
-                // As much as was tried, in whole blocks: trying again after each block would cost a search each.
-                let plain = rest.len().min((taken / BLOCK_BYTES).max(1) * BLOCK_BYTES);
-                let plain =
-                    if last && plain % BLOCK_BYTES != 0 { plain / BLOCK_BYTES * BLOCK_BYTES } else { plain };
+                let plain = plain_bytes(taken, rest.len(), last);
                 segment.push_plain(at, &rest[..plain]);
                 at += plain;
             }
         }
         segment
+    }
+}
+
+/// How much to store as it is after an attempt that took `taken` bytes and saved nothing: all that was tried, in whole
+/// blocks, since trying again after each block would cost a search each. A part of a block at the file's end is kept
+/// for the tail.
+fn plain_bytes(taken: usize, rest: usize, last: bool) -> usize {
+    let tried = (taken / BLOCK_BYTES).max(1) * BLOCK_BYTES;
+    match rest / BLOCK_BYTES * BLOCK_BYTES {
+        0 => rest,
+        whole if last => tried.min(whole),
+        _ => tried.min(rest),
     }
 }
 

@@ -114,7 +114,7 @@ fn entries(size_bytes: u64, extents: &[Extent]) -> Vec<Entry> {
                 _ => Entry::Inner { to_head, to_next },
             });
         }
-        if end == size_bytes && end % BLOCK != 0 && next > first {
+        if end == size_bytes && !end.is_multiple_of(BLOCK) && next > first {
             // Marks the end, so that the kernel decodes to there and no further.
             let offset = u16::try_from(end % BLOCK).unwrap_or(0);
             entries.push(Entry::Head { plain: true, offset, block: None });

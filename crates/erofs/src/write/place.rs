@@ -13,6 +13,9 @@ const FIRST_OFFSET: u64 = 2 * SLOT_BYTES;
 
 const BLOCK: u64 = BLOCK_BYTES as u64;
 
+/// Longest tail behind a head that does not fit in the same block: a slot less than a block, since items begin at slots.
+pub(super) const TAIL_BYTES_MAX: usize = BLOCK_BYTES - SLOT_BYTES as usize;
+
 /// Gives out places in the metadata area.
 #[derive(Debug)]
 pub(super) struct Places {
@@ -34,7 +37,7 @@ impl Places {
         self.end
     }
 
-    /// A place for an item; the tail may be empty and is at most one block.
+    /// A place for an item; the tail may be empty. Beside a larger head it is at most [`TAIL_BYTES_MAX`].
     pub(super) fn take(&mut self, head_bytes: usize, tail_bytes: usize) -> u64 {
         let (head, tail) = (head_bytes as u64, tail_bytes as u64);
         if head + tail > BLOCK {
@@ -78,7 +81,7 @@ mod tests {
     proptest! {
         #[test]
         fn items_are_aligned_and_apart_and_tails_whole(
-            items in prop::collection::vec((32usize..9000, 0usize..=4096), 1..200)
+            items in prop::collection::vec((32usize..9000, 0..=TAIL_BYTES_MAX), 1..200)
         ) {
             let mut places = Places::new();
             let mut taken = Vec::new();
