@@ -34,6 +34,9 @@ pub fn fuzz(bytes: &[u8]) {
                 let _ = Reply::decode(&payload);
             }
         }
-        assert!(decoder.buffered() <= frame::PAYLOAD_MAX_BYTES + frame::HEADER_BYTES, "decoder keeps its bound");
+        assert!(
+            decoder.buffered() <= frame::PAYLOAD_MAX_BYTES + frame::HEADER_BYTES,
+            "decoder keeps its bound"
+        );
     }
 }
