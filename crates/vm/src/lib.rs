@@ -1,1 +1,2 @@
 //! QEMU machines and the test harness over them.
+pub mod console;
