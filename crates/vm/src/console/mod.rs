@@ -190,13 +190,17 @@ mod tests {
 
     #[test]
     fn phases_are_told() {
-        let text = "orlop: disks: start\r\norlop: disks: /dev/vdb is empty\r\norlop: disks: done in 0.123 s\r\n";
+        let text =
+            "orlop: disks: start\r\norlop: disks: /dev/vdb is empty\r\norlop: disks: done in 0.123 s\r\n";
         let phase = || "disks".to_owned();
-        assert_eq!(events(text), [
-            Event::PhaseStart { phase: phase() },
-            Event::PhaseText { phase: phase(), text: "/dev/vdb is empty".into() },
-            Event::PhaseDone { phase: phase(), seconds: 0.123 },
-        ]);
+        assert_eq!(
+            events(text),
+            [
+                Event::PhaseStart { phase: phase() },
+                Event::PhaseText { phase: phase(), text: "/dev/vdb is empty".into() },
+                Event::PhaseDone { phase: phase(), seconds: 0.123 },
+            ]
+        );
     }
 
     #[test]
@@ -228,12 +232,15 @@ mod tests {
         let text = "[    0.000000] Linux version 6.12.107+deb13-cloud-amd64\n\
              [\x1b[0;32m  OK  \x1b[0m] Reached target \x1b[0;1;39mmulti-user.target\x1b[0m - Multi-User System.\r\n\
              [  OK  ] Reached target Network.\n[   21.3] reboot: Power down\n";
-        assert_eq!(events(text), [
-            Event::Kernel,
-            Event::Reached { unit: "multi-user.target".into() },
-            Event::Reached { unit: "Network".into() },
-            Event::GoingDown { reboot: false },
-        ]);
+        assert_eq!(
+            events(text),
+            [
+                Event::Kernel,
+                Event::Reached { unit: "multi-user.target".into() },
+                Event::Reached { unit: "Network".into() },
+                Event::GoingDown { reboot: false },
+            ]
+        );
     }
 
     #[test]
@@ -246,7 +253,8 @@ mod tests {
 
     #[test]
     fn pieces_of_any_size_give_the_same() {
-        let text = b"orlop: init: start\norlop: FAILED: x\norlop: | y\norlop: END\nKernel panic - not syncing: z\n";
+        let text =
+            b"orlop: init: start\norlop: FAILED: x\norlop: | y\norlop: END\nKernel panic - not syncing: z\n";
         let whole = Parser::default().push(text);
         for size in 1..9 {
             let mut parser = Parser::default();
