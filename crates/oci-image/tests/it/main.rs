@@ -1,0 +1,3 @@
+//! Integration tests of `oci-image`.
+
+mod serve;

@@ -1,0 +1,3 @@
+//! Integration tests of `pod`.
+
+mod spec;
