@@ -126,7 +126,7 @@ impl Decoder {
 
     /// Notes every member that nobody asked for. `known` are members that Kubernetes has and Orlop does not do.
     pub fn finish(&mut self, fields: Fields<'_>, known: &[&str]) {
-        for member in &fields.left {
+        for member in fields.left {
             let (message, hint) = if known.contains(&member.key.as_str()) {
                 let message = format!("{} is a member of Kubernetes that Orlop does not do yet", member.key);
                 (message, Some("remove it; docs/reference/pod.md lists what is supported".to_owned()))
