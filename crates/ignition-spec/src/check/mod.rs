@@ -1,0 +1,130 @@
+//! Validation: upstream's rules, texts, paths and order.
+//!
+//! A config is walked twice, depth first: for the rules of each section, then for entries that are defined twice. The
+//! rules are one set with `spec` conditions where versions differ.
+
+pub mod disks;
+pub mod nodes;
+pub mod resource;
+pub mod systemd;
+
+use std::borrow::Cow;
+use std::collections::HashMap;
+use std::fmt;
+
+use crate::config::Config;
+use crate::path::{Naming, Path};
+use crate::report::{Entry, Report, Rule};
+use crate::schema::{ConfigValue, Listing};
+use crate::version::Spec;
+
+/// Two entries of a list have one key.
+pub const DUPLICATE: Rule = Rule { code: "duplicate-entry", text: "duplicate entry defined" };
+
+/// What `config` breaks of the rules of `spec`; entries have no positions yet.
+pub fn validate(config: &Config, spec: Spec) -> Report {
+    let mut report = Report::default();
+    let mut checker = Checker::new(Naming::Camel, spec, &mut report);
+    checker.walk(config);
+    report
+}
+
+/// The state of a validating walk.
+#[derive(Debug)]
+pub struct Checker<'c> {
+    /// Where the walk stands.
+    pub path: Path,
+    /// The spec whose rules hold.
+    pub spec: Spec,
+    pass: Pass,
+    report: &'c mut Report,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Pass {
+    Rules,
+    Duplicates,
+}
+
+impl<'c> Checker<'c> {
+    /// A checker of documents whose keys are spelt in `naming`.
+    pub fn new(naming: Naming, spec: Spec, report: &'c mut Report) -> Self {
+        Self { path: Path::new(naming), spec, pass: Pass::Rules, report }
+    }
+
+    /// Walks `section` for its rules, then for duplicates.
+    pub fn walk(&mut self, section: &impl ConfigValue) {
+        for pass in [Pass::Rules, Pass::Duplicates] {
+            self.pass = pass;
+            section.walk(self);
+        }
+    }
+
+    /// Called by a section when the walk comes to it: true when its rules are to be checked, false when its lists are.
+    pub fn enter(&mut self) -> bool {
+        self.pass == Pass::Rules
+    }
+
+    /// True when the rules of 3.`minor` hold.
+    pub fn since(&self, minor: u8) -> bool {
+        self.spec.minor_number() >= minor
+    }
+
+    /// Reports an error at `keys` below the walk's place.
+    pub fn error(&mut self, keys: &[&dyn fmt::Display], rule: Rule) {
+        let entry = Entry::error(rule, self.path.join(keys));
+        self.report.push(entry);
+    }
+
+    /// Reports a warning at `keys` below the walk's place.
+    pub fn warning(&mut self, keys: &[&dyn fmt::Display], rule: Rule) {
+        let entry = Entry::warning(rule, self.path.join(keys));
+        self.report.push(entry);
+    }
+
+    /// Reports an entry made by the caller.
+    pub fn push(&mut self, entry: Entry) {
+        self.report.push(entry);
+    }
+}
+
+/// The keys of a section's lists, to find duplicates.
+#[derive(Debug, Default)]
+pub struct Lists<'a> {
+    seen: HashMap<(&'static str, Cow<'a, str>), ()>,
+}
+
+impl<'a> Lists<'a> {
+    /// Takes a field; if it is a list, its duplicates are reported.
+    pub fn take(
+        &mut self,
+        camel: &'static str,
+        snake: &'static str,
+        list: &'a impl ConfigValue,
+        listing: Listing,
+        checker: &mut Checker<'_>,
+    ) {
+        let space = match listing {
+            Listing::Appended => return,
+            Listing::Shared => "",
+            Listing::Keyed => camel,
+        };
+        list.for_each_key(&mut |index, key| {
+            if self.seen.insert((space, key), ()).is_some() {
+                checker.path.push_field(camel, snake);
+                checker.error(&[&index], DUPLICATE);
+                checker.path.pop();
+            }
+        });
+    }
+}
+
+/// True for `Some(true)`.
+pub(crate) fn is_true(value: Option<bool>) -> bool {
+    value == Some(true)
+}
+
+/// The text, unless it is missing or empty.
+pub(crate) fn non_empty(value: &Option<String>) -> Option<&str> {
+    value.as_deref().filter(|text| !text.is_empty())
+}

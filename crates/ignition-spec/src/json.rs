@@ -1,0 +1,404 @@
+//! A JSON parser that keeps positions and duplicate keys, with the verdicts of Go's `encoding/json`, which upstream
+//! uses: no byte order mark, no comments, no trailing commas, nothing after the value; bytes that are no UTF-8 and
+//! lone surrogates inside strings become U+FFFD.
+
+use std::borrow::Cow;
+
+use crate::report::{Entry, Position, Report, Rule};
+use crate::tree::{Member, Node, Value};
+
+/// Depth beyond which nesting is refused; Go's limit.
+pub const DEPTH_MAX: usize = 10_000;
+
+/// Depth beyond which only the syntax is checked and containers come out empty: configs nest about ten deep, and what
+/// walks a tree may recurse on a small stack.
+pub const TREE_DEPTH_MAX: usize = 64;
+
+/// Size in bytes above which a config is refused: no platform hands out more, and positions are kept in 32 bits.
+pub const SIZE_MAX_BYTES: usize = 256 << 20;
+
+/// The text is no JSON.
+pub const SYNTAX: Rule = Rule { code: "json-syntax", text: "invalid JSON" };
+/// The text is too large.
+pub const TOO_LARGE: Rule = Rule { code: "config-too-large", text: "config is larger than 256 MiB" };
+
+/// Parses `text` into a tree. The report of a refusal has one entry, with its position.
+pub fn parse(text: &[u8]) -> Result<Node<'_>, Report> {
+    if text.len() > SIZE_MAX_BYTES {
+        return Err(Report::of(Entry::error(TOO_LARGE, "")));
+    }
+    let mut parser = Parser { text, at: 0, line: 1, line_start: 0 };
+    parser.document().map_err(|fail| Report::of(fail.entry()))
+}
+
+struct Fail {
+    position: Position,
+    message: String,
+    hint: Option<&'static str>,
+}
+
+impl Fail {
+    fn entry(self) -> Entry {
+        let entry = Entry::error(SYNTAX, "").at(self.position).message(self.message);
+        match self.hint {
+            Some(hint) => entry.hint(hint),
+            None => entry,
+        }
+    }
+}
+
+struct Parser<'a> {
+    text: &'a [u8],
+    at: usize,
+    line: u32,
+    line_start: usize,
+}
+
+impl<'a> Parser<'a> {
+    fn document(&mut self) -> Result<Node<'a>, Fail> {
+        let node = self.value(0)?;
+        self.space();
+        match self.peek() {
+            None => Ok(node),
+            Some(_) => Err(self.unexpected("after top-level value")),
+        }
+    }
+
+    fn value(&mut self, depth: usize) -> Result<Node<'a>, Fail> {
+        self.space();
+        let position = self.position();
+        let value = match self.peek() {
+            Some(b'{' | b'[') if depth >= TREE_DEPTH_MAX => self.skip(depth)?,
+            Some(b'{') => self.map(depth + 1)?,
+            Some(b'[') => self.seq(depth + 1)?,
+            Some(b'"') => Value::Text(self.string()?),
+            Some(b'-' | b'0'..=b'9') => Value::Number(self.number()?),
+            Some(b't') => self.literal("true", Value::Bool(true))?,
+            Some(b'f') => self.literal("false", Value::Bool(false))?,
+            Some(b'n') => self.literal("null", Value::Null)?,
+            _ => return Err(self.unexpected("looking for beginning of value")),
+        };
+        Ok(Node { position, value })
+    }
+
+    fn map(&mut self, depth: usize) -> Result<Value<'a>, Fail> {
+        self.at += 1;
+        let mut members = Vec::new();
+        self.space();
+        if self.take(b'}') {
+            return Ok(Value::Map(members));
+        }
+        loop {
+            self.space();
+            let position = self.position();
+            let key = self.key()?;
+            let value = self.value(depth)?;
+            members.push(Member { key, position, value });
+            self.space();
+            if self.take(b'}') {
+                return Ok(Value::Map(members));
+            }
+            if !self.take(b',') {
+                return Err(self.unexpected("after object key:value pair"));
+            }
+        }
+    }
+
+    fn seq(&mut self, depth: usize) -> Result<Value<'a>, Fail> {
+        self.at += 1;
+        let mut items = Vec::new();
+        self.space();
+        if self.take(b']') {
+            return Ok(Value::Seq(items));
+        }
+        loop {
+            items.push(self.value(depth)?);
+            self.space();
+            if self.take(b']') {
+                return Ok(Value::Seq(items));
+            }
+            if !self.take(b',') {
+                return Err(self.unexpected("after array element"));
+            }
+        }
+    }
+
+    /// Checks the syntax of a container without recursion and without keeping it.
+    fn skip(&mut self, depth: usize) -> Result<Value<'a>, Fail> {
+        let mut open = Vec::new();
+        loop {
+            // A value starts here.
+            self.space();
+            match self.peek() {
+                Some(bracket @ (b'{' | b'[')) => {
+                    self.at += 1;
+                    open.push(bracket);
+                    if depth + open.len() > DEPTH_MAX {
+                        return Err(self.unexpected("exceeded max depth"));
+                    }
+                    self.space();
+                    if !self.take(bracket + 2) {
+                        self.skip_key(bracket)?;
+                        continue;
+                    }
+                    open.pop();
+                }
+                _ => drop(self.value(depth)?),
+            }
+            // A value ended here; brackets may close, then another value starts.
+            loop {
+                let Some(&bracket) = open.last() else { return Ok(Value::Null) };
+                self.space();
+                if self.take(bracket + 2) {
+                    open.pop();
+                } else if self.take(b',') {
+                    self.skip_key(bracket)?;
+                    break;
+                } else {
+                    let place =
+                        if bracket == b'{' { "after object key:value pair" } else { "after array element" };
+                    return Err(self.unexpected(place));
+                }
+            }
+        }
+    }
+
+    /// The key and colon before a value, if the value is in an object.
+    fn skip_key(&mut self, bracket: u8) -> Result<(), Fail> {
+        if bracket == b'{' {
+            self.space();
+            self.key()?;
+        }
+        Ok(())
+    }
+
+    fn key(&mut self) -> Result<Cow<'a, str>, Fail> {
+        if self.peek() != Some(b'"') {
+            return Err(self.unexpected("looking for beginning of object key string"));
+        }
+        let key = self.string()?;
+        self.space();
+        match self.take(b':') {
+            true => Ok(key),
+            false => Err(self.unexpected("after object key")),
+        }
+    }
+
+    fn literal(&mut self, word: &'static str, value: Value<'a>) -> Result<Value<'a>, Fail> {
+        for (index, byte) in word.bytes().enumerate() {
+            if self.peek() != Some(byte) {
+                return Err(match index {
+                    0 => self.unexpected("looking for beginning of value"),
+                    _ => self.unexpected(&format!("in literal {word} (expecting {:?})", char::from(byte))),
+                });
+            }
+            self.at += 1;
+        }
+        Ok(value)
+    }
+
+    fn number(&mut self) -> Result<&'a str, Fail> {
+        let start = self.at;
+        self.take(b'-');
+        match self.peek() {
+            Some(b'0') => self.at += 1,
+            Some(b'1'..=b'9') => self.digits(),
+            _ => return Err(self.unexpected("in numeric literal")),
+        }
+        if self.take(b'.') {
+            self.some_digits("after decimal point in numeric literal")?;
+        }
+        if self.take(b'e') || self.take(b'E') {
+            if !self.take(b'+') {
+                self.take(b'-');
+            }
+            self.some_digits("in exponent of numeric literal")?;
+        }
+        // Only ASCII was taken.
+        Ok(std::str::from_utf8(&self.text[start..self.at]).unwrap_or_default())
+    }
+
+    fn some_digits(&mut self, place: &str) -> Result<(), Fail> {
+        if !matches!(self.peek(), Some(b'0'..=b'9')) {
+            return Err(self.unexpected(place));
+        }
+        self.digits();
+        Ok(())
+    }
+
+    fn digits(&mut self) {
+        while matches!(self.peek(), Some(b'0'..=b'9')) {
+            self.at += 1;
+        }
+    }
+
+    /// A string, borrowed when it has no escape and is UTF-8.
+    fn string(&mut self) -> Result<Cow<'a, str>, Fail> {
+        self.at += 1;
+        let start = self.at;
+        while let Some(byte) = self.peek() {
+            match byte {
+                b'"' => {
+                    let text = String::from_utf8_lossy(&self.text[start..self.at]);
+                    self.at += 1;
+                    return Ok(text);
+                }
+                b'\\' => return self.string_with_escapes(start),
+                0..=0x1f => return Err(self.unexpected("in string literal")),
+                _ => self.at += 1,
+            }
+        }
+        Err(self.unexpected(""))
+    }
+
+    fn string_with_escapes(&mut self, start: usize) -> Result<Cow<'a, str>, Fail> {
+        let mut out = self.text[start..self.at].to_vec();
+        while let Some(byte) = self.peek() {
+            match byte {
+                b'"' => {
+                    self.at += 1;
+                    return Ok(Cow::Owned(match String::from_utf8(out) {
+                        Ok(text) => text,
+                        Err(bad) => String::from_utf8_lossy(bad.as_bytes()).into_owned(),
+                    }));
+                }
+                b'\\' => self.escape(&mut out)?,
+                0..=0x1f => return Err(self.unexpected("in string literal")),
+                _ => {
+                    out.push(byte);
+                    self.at += 1;
+                }
+            }
+        }
+        Err(self.unexpected(""))
+    }
+
+    fn escape(&mut self, out: &mut Vec<u8>) -> Result<(), Fail> {
+        self.at += 1;
+        let plain = match self.peek() {
+            Some(byte @ (b'"' | b'\\' | b'/')) => byte,
+            Some(b'b') => 8,
+            Some(b'f') => 12,
+            Some(b'n') => b'\n',
+            Some(b'r') => b'\r',
+            Some(b't') => b'\t',
+            Some(b'u') => {
+                self.at += 1;
+                let char = self.unicode()?;
+                out.extend_from_slice(char.encode_utf8(&mut [0; 4]).as_bytes());
+                return Ok(());
+            }
+            _ => return Err(self.unexpected("in string escape code")),
+        };
+        out.push(plain);
+        self.at += 1;
+        Ok(())
+    }
+
+    /// The character of `\uXXXX`, a surrogate pair taken together.
+    fn unicode(&mut self) -> Result<char, Fail> {
+        let first = self.hex4()?;
+        if let Some(char) = char::from_u32(first) {
+            return Ok(char);
+        }
+        if (0xd800..0xdc00).contains(&first) && self.text[self.at..].starts_with(b"\\u") {
+            let back = self.at;
+            self.at += 2;
+            let second = self.hex4()?;
+            if (0xdc00..0xe000).contains(&second) {
+                let code = 0x10000 + ((first - 0xd800) << 10) + (second - 0xdc00);
+                return Ok(char::from_u32(code).unwrap_or(char::REPLACEMENT_CHARACTER));
+            }
+            self.at = back;
+        }
+        Ok(char::REPLACEMENT_CHARACTER)
+    }
+
+    fn hex4(&mut self) -> Result<u32, Fail> {
+        let mut code = 0;
+        for _ in 0..4 {
+            let Some(digit) = self.peek().and_then(|byte| char::from(byte).to_digit(16)) else {
+                return Err(self.unexpected("in \\u hexadecimal character escape"));
+            };
+            code = code * 16 + digit;
+            self.at += 1;
+        }
+        Ok(code)
+    }
+
+    fn space(&mut self) {
+        while let Some(byte) = self.peek() {
+            match byte {
+                b'\n' => {
+                    self.line += 1;
+                    self.line_start = self.at + 1;
+                }
+                b' ' | b'\t' | b'\r' => {}
+                _ => return,
+            }
+            self.at += 1;
+        }
+    }
+
+    fn peek(&self) -> Option<u8> {
+        self.text.get(self.at).copied()
+    }
+
+    fn take(&mut self, byte: u8) -> bool {
+        let taken = self.peek() == Some(byte);
+        self.at += usize::from(taken);
+        taken
+    }
+
+    fn position(&self) -> Position {
+        (self.line, u32::try_from(self.at - self.line_start + 1).unwrap_or(u32::MAX))
+    }
+
+    fn fail(&self, message: String) -> Fail {
+        Fail { position: self.position(), message, hint: None }
+    }
+
+    fn unexpected(&self, place: &str) -> Fail {
+        let Some(byte) = self.peek() else { return self.fail("unexpected end of JSON input".into()) };
+        let text = String::from_utf8_lossy(&self.text[self.at..self.text.len().min(self.at + 4)]);
+        let char = text.chars().next().unwrap_or(char::REPLACEMENT_CHARACTER);
+        let hint = match (self.at, byte) {
+            (0, 0xef) if self.text.starts_with(&[0xef, 0xbb, 0xbf]) => {
+                Some("remove the byte order mark: JSON is plain UTF-8")
+            }
+            (0, 0xff | 0xfe) => Some("save the file as UTF-8, not as UTF-16"),
+            (_, b'#' | b'/') => Some("JSON has no comments; Butane has"),
+            (_, b'}' | b']') => Some("JSON allows no comma before a closing bracket"),
+            (_, b'\'') => Some("JSON strings are in double quotes"),
+            _ => None,
+        };
+        Fail { position: self.position(), message: format!("invalid character {char:?} {place}"), hint }
+    }
+}
+
+/// Appends `text` as a JSON string.
+pub fn write_string(out: &mut Vec<u8>, text: &str) {
+    out.push(b'"');
+    let mut from = 0;
+    for (index, byte) in text.bytes().enumerate() {
+        let escape: &[u8] = match byte {
+            b'"' => b"\\\"",
+            b'\\' => b"\\\\",
+            b'\n' => b"\\n",
+            b'\r' => b"\\r",
+            b'\t' => b"\\t",
+            0..=0x1f | 0x7f => &control(byte),
+            _ => continue,
+        };
+        out.extend_from_slice(&text.as_bytes()[from..index]);
+        out.extend_from_slice(escape);
+        from = index + 1;
+    }
+    out.extend_from_slice(&text.as_bytes()[from..]);
+    out.push(b'"');
+}
+
+fn control(byte: u8) -> [u8; 6] {
+    let hex = |nibble: u8| if nibble < 10 { b'0' + nibble } else { b'a' + nibble - 10 };
+    [b'\\', b'u', b'0', b'0', hex(byte >> 4), hex(byte & 15)]
+}

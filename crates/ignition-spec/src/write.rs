@@ -1,0 +1,79 @@
+//! Writing a config as JSON.
+
+use crate::json;
+use crate::schema::ConfigValue;
+
+/// Collects JSON text.
+#[derive(Debug)]
+pub struct Writer {
+    out: Vec<u8>,
+    indent: Option<usize>,
+    fresh: bool,
+}
+
+/// `value` as JSON, compact or with two spaces per level.
+pub fn to_json(value: &impl ConfigValue, pretty: bool) -> Vec<u8> {
+    let mut writer = Writer { out: Vec::new(), indent: pretty.then_some(0), fresh: true };
+    value.write(&mut writer);
+    writer.out
+}
+
+impl Writer {
+    /// Opens an object (`{`) or a list (`[`).
+    pub fn open(&mut self, bracket: u8) {
+        self.out.push(bracket);
+        self.indent = self.indent.map(|indent| indent + 1);
+        self.fresh = true;
+    }
+
+    /// Closes what [`open`](Self::open) opened.
+    pub fn close(&mut self, bracket: u8) {
+        self.indent = self.indent.map(|indent| indent - 1);
+        if !self.fresh {
+            self.line();
+        }
+        self.out.push(bracket);
+        self.fresh = false;
+    }
+
+    /// Starts a member of an object.
+    pub fn key(&mut self, key: &str) {
+        self.item();
+        json::write_string(&mut self.out, key);
+        self.out.push(b':');
+        if self.indent.is_some() {
+            self.out.push(b' ');
+        }
+    }
+
+    /// Starts an entry of a list.
+    pub fn item(&mut self) {
+        if !self.fresh {
+            self.out.push(b',');
+        }
+        self.fresh = false;
+        self.line();
+    }
+
+    fn line(&mut self) {
+        if let Some(indent) = self.indent {
+            self.out.push(b'\n');
+            self.out.resize(self.out.len() + 2 * indent, b' ');
+        }
+    }
+
+    /// A string.
+    pub fn string(&mut self, text: &str) {
+        json::write_string(&mut self.out, text);
+    }
+
+    /// An integer.
+    pub fn integer(&mut self, number: i64) {
+        self.out.extend_from_slice(number.to_string().as_bytes());
+    }
+
+    /// A boolean.
+    pub fn boolean(&mut self, value: bool) {
+        self.out.extend_from_slice(if value { b"true" } else { b"false" });
+    }
+}

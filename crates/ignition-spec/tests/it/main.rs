@@ -1,0 +1,5 @@
+//! Integration tests of `ignition-spec`.
+#![allow(clippy::print_stderr, reason = "tests say what they skip and measure")]
+
+mod properties;
+mod verdicts;
