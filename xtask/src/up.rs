@@ -4,9 +4,11 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 
 use anyhow::{Context, Result};
+use oci_image::build::{Entry, ImageSpec};
+use oci_image::manifest::RunConfig;
 
 use crate::run::{root, target};
-use crate::{image, programs, setup};
+use crate::{image, setup};
 
 /// Options of `up`; what follows `--` goes to `orlop up`.
 #[derive(clap::Args)]
@@ -52,19 +54,34 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     Ok(ExitCode::from(status.code().and_then(|code| u8::try_from(code).ok()).unwrap_or(1)))
 }
 
-/// The example's container image: Debian's static busybox, made by our own code, kept while busybox is the same.
+/// The example's container image as a directory of OCI layouts: Debian's static busybox, packed by our own code.
 fn example_image(sdk: &sdk::Sdk) -> Result<PathBuf> {
     let out = target().join("orlop/images");
-    let tools = programs::for_workstation()?;
-    let status = Command::new(tools.join("orlop-os"))
-        .arg("example-image")
-        .arg("--busybox")
-        .arg(sdk.path("usr/bin/busybox"))
-        .arg("--out")
-        .arg(&out)
-        .stdout(std::io::stderr())
-        .status()
-        .context("cannot run orlop-os")?;
-    anyhow::ensure!(status.success(), "cannot make the example's container image");
+    let mut files = vec![
+        Entry::file("bin/busybox", 0o755, sdk.path("usr/bin/busybox")),
+        Entry::directory("tmp", 0o1777),
+        Entry::bytes(
+            "etc/passwd",
+            0o644,
+            "root:x:0:0:root:/:/bin/sh\nwww-data:x:33:33:www-data:/www:/bin/sh\n",
+        ),
+        Entry::bytes("etc/group", 0o644, "root:x:0:\nwww-data:x:33:\n"),
+        Entry::file("www/index.html", 0o644, root().join(EXAMPLE_PAGE)),
+    ];
+    files.extend(APPLETS.iter().map(|applet| Entry::symlink(format!("bin/{applet}"), "busybox")));
+    let config = RunConfig {
+        cmd: ["httpd", "-f", "-v", "-p", "80", "-h", "/www"].map(str::to_owned).into(),
+        env: vec!["PATH=/bin".to_owned()],
+        ..RunConfig::default()
+    };
+    let spec = ImageSpec { files, config, ..ImageSpec::default() };
+    oci_image::build::build_layout(&out.join("web"), &spec)
+        .context("cannot make the example's container image")?;
     Ok(out)
 }
+
+/// What a person who looks into the example's container expects to find, and what tests run in it.
+const APPLETS: &[&str] = &[
+    "cat", "echo", "env", "false", "hostname", "httpd", "id", "ip", "kill", "ls", "mount", "nc", "nslookup",
+    "ping", "ps", "sh", "sleep", "test", "touch", "true", "wget",
+];
