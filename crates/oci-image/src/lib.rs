@@ -6,18 +6,28 @@
 //! - Layers are unpacked once, each into a directory of its own, and stacked by overlayfs.
 //! - Parsing is apart from I/O ([`reference`], [`digest`], [`manifest`], [`registries`] take text and bytes).
 //!
-//! Modules: names and documents ([`reference`], [`digest`], [`manifest`]); [`layout`] and [`build`] for images on
-//! disk; [`serve`], a read-only registry.
+//! Modules: names and documents ([`reference`], [`digest`], [`manifest`]); where images come from ([`source`],
+//! [`client`], [`registries`], [`auth`]); [`layout`] and [`build`] for images on disk; [`pull`], [`unpack`] and
+//! [`store`] for images of a machine, [`rootfs`] to mount one; [`serve`], a read-only registry.
 
+pub mod auth;
 pub mod build;
+pub mod client;
 pub mod digest;
 pub mod layout;
 pub mod manifest;
+pub mod pull;
 pub mod reference;
+pub mod registries;
+pub mod rootfs;
 pub mod serve;
+pub mod source;
+pub mod store;
+pub mod unpack;
 
 pub use digest::Digest;
 pub use reference::Reference;
+pub use store::{Image, Store};
 
 /// Fuzz entry: any bytes as a manifest, an index and an image config.
 pub fn fuzz_manifest(bytes: &[u8]) {
