@@ -1,0 +1,189 @@
+//! Which boot this is: the stamps on the root partition and what follows from them.
+//!
+//! - `/orlop/provisioned.json`: written last, whole or not at all, when a first boot has done all its work.
+//! - `/orlop/provisioning.json`: written before anything else of a first boot. When it is found and the other is not,
+//!   a first boot was cut short. A root that was empty before that boot holds nothing but its leavings: it is emptied
+//!   and the first boot starts again. A root that held something is kept, and the stages run over it once more.
+//!
+//! Formats: docs/formats/boot.md.
+
+use std::fs::{self, File};
+use std::io::{self, Write as _};
+use std::path::Path;
+
+use serde_json::{Value, json};
+
+/// Directory of Orlop's own state on the root partition.
+pub(crate) const DIRECTORY: &str = "orlop";
+const DONE: &str = "orlop/provisioned.json";
+const BEGUN: &str = "orlop/provisioning.json";
+
+/// What the stamp of a begun first boot says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Begun {
+    /// First boots tried, this one included.
+    pub(crate) attempts: u64,
+    /// Whether the root was empty before the first of them.
+    pub(crate) was_empty: bool,
+}
+
+/// What the root partition shows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Observed {
+    /// `provisioned.json` is there.
+    pub(crate) done: bool,
+    /// `provisioning.json`, if it is there; one that cannot be read counts as one attempt over a root with contents.
+    pub(crate) begun: Option<Begun>,
+    /// Nothing but `lost+found`.
+    pub(crate) empty: bool,
+}
+
+/// What to do on this boot.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Boot {
+    /// Provision, noting this first.
+    First(Begun),
+    /// Empty the root, then provision, noting this first.
+    Again(Begun),
+    /// Nothing: the machine has been provisioned.
+    Later,
+}
+
+/// The decision.
+pub(crate) fn decide(seen: Observed) -> Boot {
+    match seen {
+        Observed { done: true, .. } => Boot::Later,
+        Observed { begun: Some(begun), .. } => {
+            let next = Begun { attempts: begun.attempts.saturating_add(1), ..begun };
+            if begun.was_empty { Boot::Again(next) } else { Boot::First(next) }
+        }
+        Observed { begun: None, empty, .. } => Boot::First(Begun { attempts: 1, was_empty: empty }),
+    }
+}
+
+impl Begun {
+    fn parse(text: &str) -> Self {
+        let value: Value = serde_json::from_str(text).unwrap_or_default();
+        Self {
+            attempts: value["attempts"].as_u64().unwrap_or(1),
+            was_empty: value["was_empty"].as_bool().unwrap_or(false),
+        }
+    }
+
+    fn text(self) -> String {
+        format!("{}\n", json!({"version": 1, "attempts": self.attempts, "was_empty": self.was_empty}))
+    }
+}
+
+/// Looks at a mounted root.
+pub(crate) fn observe(root: &Path) -> io::Result<Observed> {
+    let begun = match fs::read(root.join(BEGUN)) {
+        Ok(bytes) => Some(Begun::parse(&String::from_utf8_lossy(&bytes))),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+        Err(error) => return Err(error),
+    };
+    let mut empty = true;
+    for entry in fs::read_dir(root)? {
+        empty &= entry?.file_name() == "lost+found";
+    }
+    Ok(Observed { done: fs::exists(root.join(DONE))?, begun, empty })
+}
+
+/// Notes that a first boot begins; on the disk when this returns.
+pub(crate) fn begin(root: &Path, begun: Begun) -> io::Result<()> {
+    fs::create_dir_all(root.join(DIRECTORY))?;
+    replace(root, BEGUN, &begun.text())
+}
+
+/// Notes that the first boot is done. `facts` are added to the stamp.
+pub(crate) fn finish(root: &Path, begun: Begun, release: &str, facts: &Value) -> io::Result<()> {
+    let text = json!({"version": 1, "release": release, "attempts": begun.attempts, "config": facts});
+    // Everything the stamp vouches for is on the disk before the stamp is.
+    rustix::fs::syncfs(File::open(root)?)?;
+    replace(root, DONE, &format!("{text:#}\n"))?;
+    fs::remove_file(root.join(BEGUN))
+}
+
+/// Removes everything of an unfinished first boot but its stamp.
+pub(crate) fn empty(root: &Path) -> io::Result<()> {
+    for entry in fs::read_dir(root)? {
+        let entry = entry?;
+        if entry.file_name() == DIRECTORY {
+            for inner in fs::read_dir(entry.path())? {
+                let inner = inner?;
+                if root.join(BEGUN) != inner.path() {
+                    remove(&inner)?;
+                }
+            }
+        } else if entry.file_name() != "lost+found" {
+            remove(&entry)?;
+        }
+    }
+    Ok(())
+}
+
+fn remove(entry: &fs::DirEntry) -> io::Result<()> {
+    if entry.file_type()?.is_dir() { fs::remove_dir_all(entry.path()) } else { fs::remove_file(entry.path()) }
+}
+
+/// Replaces a file whole: written beside, synced, renamed, and the directory synced.
+fn replace(root: &Path, name: &str, text: &str) -> io::Result<()> {
+    let path = root.join(name);
+    let beside = path.with_extension("new");
+    let mut file = File::create(&beside)?;
+    file.write_all(text.as_bytes())?;
+    file.sync_all()?;
+    fs::rename(&beside, &path)?;
+    File::open(root.join(DIRECTORY))?.sync_all()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_whole_matrix() {
+        let fresh = Begun { attempts: 1, was_empty: true };
+        let kept = Begun { attempts: 1, was_empty: false };
+        for (done, begun, empty, expected) in [
+            (false, None, true, Boot::First(fresh)),
+            (false, None, false, Boot::First(kept)),
+            (false, Some(fresh), false, Boot::Again(Begun { attempts: 2, was_empty: true })),
+            (false, Some(kept), false, Boot::First(Begun { attempts: 2, was_empty: false })),
+            (true, None, false, Boot::Later),
+            // Cut between the stamp and the removal of the other: the work is done.
+            (true, Some(fresh), false, Boot::Later),
+        ] {
+            assert_eq!(decide(Observed { done, begun, empty }), expected, "{done} {begun:?} {empty}");
+        }
+    }
+
+    #[test]
+    fn stamps_on_a_tree() {
+        let temp = tempfile::tempdir().unwrap();
+        let root = temp.path();
+        fs::create_dir(root.join("lost+found")).unwrap();
+        assert_eq!(observe(root).unwrap(), Observed { done: false, begun: None, empty: true });
+        let begun = Begun { attempts: 3, was_empty: true };
+        begin(root, begun).unwrap();
+        fs::create_dir_all(root.join("var/lib")).unwrap();
+        fs::create_dir_all(root.join("orlop/etc/1")).unwrap();
+        std::os::unix::fs::symlink("usr/bin", root.join("bin")).unwrap();
+        assert_eq!(observe(root).unwrap(), Observed { done: false, begun: Some(begun), empty: false });
+        empty(root).unwrap();
+        let left: Vec<_> = fs::read_dir(root).unwrap().map(|e| e.unwrap().file_name()).collect();
+        assert_eq!(left.len(), 2, "{left:?}");
+        assert_eq!(observe(root).unwrap().begun, Some(begun));
+        finish(root, begun, "1.0", &json!({"sources": []})).unwrap();
+        assert_eq!(observe(root).unwrap(), Observed { done: true, begun: None, empty: false });
+        let stamp: Value = serde_json::from_str(&fs::read_to_string(root.join(DONE)).unwrap()).unwrap();
+        assert_eq!(stamp["attempts"], 3);
+        assert_eq!(stamp["release"], "1.0");
+    }
+
+    #[test]
+    fn a_spoilt_stamp_keeps_the_root() {
+        assert_eq!(Begun::parse("\0\0"), Begun { attempts: 1, was_empty: false });
+        assert_eq!(Begun::parse(&Begun { attempts: 2, was_empty: true }.text()).attempts, 2);
+    }
+}
