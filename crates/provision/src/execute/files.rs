@@ -1,0 +1,40 @@
+//! Files: whole, or not at all.
+
+use std::fs::File;
+use std::io::{self, Write as _};
+
+use super::{Env, StepError};
+use crate::event::{Events, Phase};
+use crate::fetch::resource::{FileSink, Resource};
+use crate::net::http::HttpSettings;
+use crate::plan::action::Base;
+use crate::root::{Attributes, RootError};
+
+pub(super) fn write(
+    path: &str,
+    attributes: Attributes,
+    base: &Base,
+    append: &[Resource],
+    settings: &HttpSettings,
+    env: &mut Env<'_>,
+    events: Events<'_>,
+) -> Result<(), StepError> {
+    let Env { root, net, .. } = env;
+    let root = &*root;
+    root.write_with(path, attributes, |file| {
+        let failed = |source: io::Error| RootError { action: "write", path: path.to_owned(), source };
+        let mut fetch = |resource: &Resource, file: &mut File| -> Result<(), StepError> {
+            let mut sink = FileSink::new(file).map_err(failed)?;
+            Ok(net.copy(resource, settings, None, &mut sink, Phase::Files, events)?)
+        };
+        match base {
+            Base::Empty => {}
+            Base::Existing => {
+                io::copy(&mut root.open_file(path)?, file).map_err(failed)?;
+            }
+            Base::Text(text) => file.write_all(text.as_bytes()).map_err(failed)?,
+            Base::Resource(resource) => fetch(resource, file)?,
+        }
+        append.iter().try_for_each(|resource| fetch(resource, file))
+    })
+}

@@ -1,0 +1,182 @@
+//! The documents that a final config was merged from, and the way back from its paths to their lines.
+
+use std::collections::BTreeMap;
+
+use ignition_spec::merge::{Side, Transcript};
+use ignition_spec::positions::Positions;
+use serde::Deserialize;
+
+use super::verify::sha256_hex;
+use crate::place::{self, Place};
+
+/// From JSON paths to places in the text that somebody wrote.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+pub struct SourceMap {
+    /// SHA-256 of the Ignition JSON that this is about, hexadecimal.
+    #[serde(default)]
+    pub config_sha256: String,
+    /// Name of the user's file.
+    pub file: String,
+    /// Its text.
+    pub text: String,
+    /// Line and column by JSON path.
+    pub paths: BTreeMap<String, (u32, u32)>,
+}
+
+#[derive(Debug, Deserialize)]
+struct SourceMapFile {
+    version: u32,
+    sources: Vec<SourceMap>,
+}
+
+/// The maps in the text of `opt/io.orlop/source-map`; nothing when it is of another version or malformed: a map only
+/// makes errors nicer.
+pub fn decode_source_maps(bytes: &[u8]) -> Vec<SourceMap> {
+    match serde_json::from_slice::<SourceMapFile>(bytes) {
+        Ok(file) if file.version == 1 => file.sources,
+        _ => Vec::new(),
+    }
+}
+
+/// One document.
+#[derive(Debug, Clone)]
+pub struct Document {
+    /// Name for people.
+    pub name: String,
+    /// Its text.
+    text: Vec<u8>,
+    positions: Positions,
+    map: Option<SourceMap>,
+}
+
+impl Document {
+    /// A document of Ignition JSON. `maps` may hold the one that belongs to it.
+    pub fn ignition(name: String, text: Vec<u8>, positions: Positions, maps: &[SourceMap]) -> Self {
+        let digest = if maps.is_empty() { String::new() } else { sha256_hex(&text) };
+        let map = maps.iter().find(|map| map.config_sha256.eq_ignore_ascii_case(&digest)).cloned();
+        Self { name, text, positions, map }
+    }
+
+    /// A document of Butane YAML with the map that its translation gave.
+    pub fn butane(map: SourceMap) -> Self {
+        Self { name: map.file.clone(), text: Vec::new(), positions: Positions::default(), map: Some(map) }
+    }
+
+    /// A place of this document whose position is known otherwise.
+    pub fn at(&self, path: &str, position: Option<(u32, u32)>) -> Place {
+        let mapped = self.map.as_ref().map(|map| map.text.clone());
+        let text = mapped.unwrap_or_else(|| String::from_utf8_lossy(&self.text).into_owned());
+        let excerpt = position.and_then(|(line, _)| place::line(&text, line));
+        Place { document: self.name.clone(), path: path.into(), position, excerpt }
+    }
+
+    /// The place of a JSON path of this document, of the nearest section around it when the text lacks it.
+    pub fn place(&self, path: &str) -> Place {
+        if let Some(map) = &self.map {
+            let mut nearest = path;
+            let position = loop {
+                if let Some(position) = map.paths.get(nearest) {
+                    break Some(*position);
+                }
+                match nearest.rsplit_once('.') {
+                    Some((parent, _)) => nearest = parent,
+                    None => break None,
+                }
+            };
+            let excerpt = position.and_then(|(line, _)| place::line(&map.text, line));
+            return Place { document: map.file.clone(), path: path.into(), position, excerpt };
+        }
+        let position = Some(self.positions.nearest(path)).filter(|(line, _)| *line > 0);
+        let text = String::from_utf8_lossy(&self.text);
+        let excerpt = position.and_then(|(line, _)| place::line(&text, line));
+        Place { document: self.name.clone(), path: path.into(), position, excerpt }
+    }
+}
+
+/// How a config came about.
+#[derive(Debug, Clone)]
+enum Lineage {
+    Nothing,
+    Document(usize),
+    Merged { parent: Box<Self>, child: Box<Self>, transcript: Transcript },
+}
+
+/// All documents of a config and how they were merged.
+#[derive(Debug, Clone)]
+pub struct Documents {
+    list: Vec<Document>,
+    lineage: Lineage,
+}
+
+impl Documents {
+    /// None: the empty config.
+    pub fn none() -> Self {
+        Self { list: Vec::new(), lineage: Lineage::Nothing }
+    }
+
+    /// The config is one document.
+    pub fn one(document: Document) -> Self {
+        Self { list: vec![document], lineage: Lineage::Document(0) }
+    }
+
+    /// `self` was the parent and `child` the child of a merge.
+    #[must_use]
+    pub fn merged(mut self, mut child: Self, transcript: Transcript) -> Self {
+        child.lineage.shift(self.list.len());
+        self.list.append(&mut child.list);
+        let (parent, child) = (Box::new(self.lineage), Box::new(child.lineage));
+        Self { list: self.list, lineage: Lineage::Merged { parent, child, transcript } }
+    }
+
+    /// Where the value at a path of the final config was written. For a section that several documents share in, the
+    /// one that was merged last and has anything near it.
+    pub fn place(&self, path: &str) -> Option<Place> {
+        let mut lineage = &self.lineage;
+        let mut path = path.to_owned();
+        loop {
+            match lineage {
+                Lineage::Nothing => return None,
+                Lineage::Document(index) => return self.list.get(*index).map(|document| document.place(&path)),
+                Lineage::Merged { parent, child, transcript } => match origin(transcript, &path) {
+                    Some((Side::Parent, from)) => (lineage, path) = (parent, from),
+                    Some((Side::Child, from)) => (lineage, path) = (child, from),
+                    None => lineage = child,
+                },
+            }
+        }
+    }
+
+    /// Names of the documents, in the order of merging.
+    pub fn names(&self) -> Vec<&str> {
+        self.list.iter().map(|document| document.name.as_str()).collect()
+    }
+}
+
+/// What the transcript knows of `path`; for a section made of both sides, what it knows of something in it, so that
+/// an entry which two configs describe is shown where the last of them does.
+fn origin(transcript: &Transcript, path: &str) -> Option<(Side, String)> {
+    transcript.origin(path).or_else(|| {
+        let below = |to: &str| to.strip_prefix(path).is_some_and(|rest| rest.starts_with('.'));
+        let inside: Vec<_> = transcript.copied().into_iter().filter(|(to, ..)| below(to)).collect();
+        let (to, side, from) = inside.iter().find(|(_, side, _)| *side == Side::Child).or(inside.first())?;
+        // The path of the section itself on that side: the same number of steps up.
+        let mut section = *from;
+        for _ in 0..to[path.len()..].matches('.').count() {
+            section = section.rsplit_once('.')?.0;
+        }
+        Some((*side, section.to_owned()))
+    })
+}
+
+impl Lineage {
+    fn shift(&mut self, by: usize) {
+        match self {
+            Self::Nothing => {}
+            Self::Document(index) => *index += by,
+            Self::Merged { parent, child, .. } => {
+                parent.shift(by);
+                child.shift(by);
+            }
+        }
+    }
+}

@@ -1,0 +1,318 @@
+//! A resource of a config: bytes named by a URL, perhaps compressed, perhaps with a digest to match.
+//!
+//! Bytes stream from the network through gzip and the digest into a [`Sink`]; nothing is held in memory but what the
+//! sink keeps, since a config may name images larger than the machine's RAM.
+
+use std::fs::File;
+use std::io::{self, Read, Seek, SeekFrom, Write};
+
+use flate2::read::MultiGzDecoder;
+use serde::{Deserialize, Serialize};
+
+use super::data_url::{self, DataUrlError};
+use super::verify::{Hashing, Verifier, VerifyError};
+use crate::event::{Event, Phase};
+use crate::net::Clock;
+use crate::net::http::{Client, HttpError, HttpSettings, Request};
+
+/// Schemes of the spec that are not fetched yet, for the refusal.
+const SCHEMES_LATER: [&str; 5] = ["tftp", "s3", "arn", "gs", "azblob"];
+
+/// A resource of the config.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Resource {
+    /// URL.
+    pub source: String,
+    /// Whether the bytes of the URL are gzip of the content.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub gzip: bool,
+    /// HTTP headers.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub headers: Vec<(String, String)>,
+    /// Digest of the content: `sha256-HEX` or `sha512-HEX`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hash: Option<String>,
+}
+
+/// Why a resource of a config cannot be had.
+#[derive(Debug, thiserror::Error)]
+pub enum ResourceError {
+    /// A compression that no spec has.
+    #[error("compression {name:?} is unknown; gzip is the only one")]
+    Compression {
+        /// The name in the config.
+        name: String,
+    },
+    /// A URL scheme that is not fetched.
+    #[error("URLs of scheme {scheme:?} cannot be fetched")]
+    Scheme {
+        /// The scheme.
+        scheme: String,
+    },
+    /// A malformed `data:` URL.
+    #[error(transparent)]
+    Data(#[from] DataUrlError),
+    /// HTTP failed for good.
+    #[error(transparent)]
+    Http(#[from] HttpError),
+    /// The content is not what the config says.
+    #[error("{url}: {error}")]
+    Verify {
+        /// The URL, shortened.
+        url: String,
+        /// The two digests.
+        error: VerifyError,
+    },
+    /// The content is not gzip although the config says so.
+    #[error("{url}: the content is not gzip, or not all of it")]
+    Gzip {
+        /// The URL, shortened.
+        url: String,
+        /// What the decoder found.
+        #[source]
+        source: io::Error,
+    },
+    /// The content cannot be stored.
+    #[error("{url}: the content cannot be stored")]
+    Store {
+        /// The URL, shortened.
+        url: String,
+        /// What the destination said.
+        #[source]
+        source: io::Error,
+    },
+    /// The network could not be brought up.
+    #[error("{url}: no network: {why}")]
+    Network {
+        /// The URL.
+        url: String,
+        /// Why.
+        why: String,
+    },
+}
+
+impl ResourceError {
+    /// What the user can do.
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            Self::Scheme { scheme } if SCHEMES_LATER.contains(&scheme.as_str()) => {
+                Some("the scheme is part of the spec and not supported yet: use https, http or data".into())
+            }
+            Self::Scheme { .. } => Some("use https, http or data".into()),
+            Self::Verify { error: VerifyError::Mismatch { .. }, .. } => {
+                Some("the digest is over the decompressed content; correct it, or the file at the URL".into())
+            }
+            Self::Http(HttpError::Tls { .. }) => {
+                Some("add the server's authority under ignition.security.tls.certificateAuthorities".into())
+            }
+            _ => None,
+        }
+    }
+}
+
+/// Where content goes. An attempt that broke off is taken back by `restart`.
+pub trait Sink: Write {
+    /// Forgets everything that was written through this sink.
+    ///
+    /// # Errors
+    /// Whatever the destination says.
+    fn restart(&mut self) -> io::Result<()>;
+}
+
+impl Sink for Vec<u8> {
+    fn restart(&mut self) -> io::Result<()> {
+        self.clear();
+        Ok(())
+    }
+}
+
+/// Appends to a file from where it stood.
+#[derive(Debug)]
+pub struct FileSink<'a> {
+    file: &'a mut File,
+    start: u64,
+}
+
+impl<'a> FileSink<'a> {
+    /// # Errors
+    /// When the position cannot be told.
+    pub fn new(file: &'a mut File) -> io::Result<Self> {
+        let start = file.stream_position()?;
+        Ok(Self { file, start })
+    }
+}
+
+impl Write for FileSink<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.file.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.file.flush()
+    }
+}
+
+impl Sink for FileSink<'_> {
+    fn restart(&mut self) -> io::Result<()> {
+        self.file.set_len(self.start)?;
+        self.file.seek(SeekFrom::Start(self.start)).map(drop)
+    }
+}
+
+/// Brings the network up when the first URL needs it; says why not.
+pub type BringUp<'a> = &'a mut dyn FnMut(&str) -> Result<(), String>;
+
+/// What fetching needs of the machine.
+pub struct Net<'a> {
+    /// The HTTP client with the machine's certificates and name servers.
+    pub client: Client,
+    /// Time.
+    pub clock: &'a dyn Clock,
+    /// Called with the URL before the first fetch from the network, once.
+    pub bring_up: BringUp<'a>,
+    is_up: bool,
+}
+
+impl std::fmt::Debug for Net<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Net").field("client", &self.client).field("is_up", &self.is_up).finish_non_exhaustive()
+    }
+}
+
+impl<'a> Net<'a> {
+    /// A network that is not up yet.
+    pub fn new(client: Client, clock: &'a dyn Clock, bring_up: BringUp<'a>) -> Self {
+        Self { client, clock, bring_up, is_up: false }
+    }
+
+    /// Writes the content of `resource` to `sink`, decompressed and verified.
+    ///
+    /// # Errors
+    /// [`ResourceError`]; the sink then holds rubbish.
+    pub fn copy(
+        &mut self,
+        resource: &Resource,
+        settings: &HttpSettings,
+        accept: Option<&'static str>,
+        sink: &mut dyn Sink,
+        phase: Phase,
+        events: &mut dyn FnMut(Event),
+    ) -> Result<(), ResourceError> {
+        let scheme = resource.scheme();
+        match scheme.as_str() {
+            "data" => {
+                let bytes = data_url::decode(&resource.source)?;
+                return resource.pass(&mut bytes.as_slice(), sink);
+            }
+            "http" | "https" => {}
+            _ => return Err(ResourceError::Scheme { scheme }),
+        }
+        let url = resource.source.clone();
+        if !self.is_up {
+            (self.bring_up)(&url).map_err(|why| ResourceError::Network { url: url.clone(), why })?;
+            self.is_up = true;
+        }
+        let request = Request { url: url.clone(), headers: resource.headers.clone(), accept };
+        let mut retrying = |retry| events(Event::Retry(phase, retry));
+        // The errors of our own making pass the client as they are; a broken connection makes it try again.
+        let mut refused = None;
+        let result = self.client.get(&request, settings, self.clock, &mut retrying, |body| {
+            sink.restart()?;
+            resource.pass(body, sink).map_err(|error| {
+                refused = Some(error);
+                io::Error::other("refused")
+            })
+        });
+        match (result, refused) {
+            (Err(HttpError::Content { .. }), Some(error)) => Err(error),
+            (result, _) => Ok(result?),
+        }
+    }
+}
+
+impl Resource {
+    /// The URL's scheme in lower case; empty when there is none.
+    pub fn scheme(&self) -> String {
+        self.source.split_once(':').map(|(scheme, _)| scheme.to_ascii_lowercase()).unwrap_or_default()
+    }
+
+    /// Whether fetching it takes the network.
+    pub fn is_remote(&self) -> bool {
+        self.scheme() != "data"
+    }
+
+    /// The URL for people: `data:` URLs are long.
+    pub fn short(&self) -> String {
+        shorten(&self.source)
+    }
+
+    /// The content of a `data:` resource, decompressed and verified; `None` for others, which are not at hand.
+    ///
+    /// # Errors
+    /// [`ResourceError`] as of [`Net::copy`].
+    pub fn at_hand(&self) -> Result<Option<Vec<u8>>, ResourceError> {
+        if self.is_remote() {
+            return Ok(None);
+        }
+        let bytes = data_url::decode(&self.source)?;
+        let mut content = Vec::new();
+        self.pass(&mut bytes.as_slice(), &mut content)?;
+        Ok(Some(content))
+    }
+
+    fn pass(&self, mut body: &mut dyn Read, sink: &mut dyn Sink) -> Result<(), ResourceError> {
+        let verify = |error| ResourceError::Verify { url: self.short(), error };
+        let mut verifier = Verifier::new(self.hash.as_deref()).map_err(verify)?;
+        let hashing = Hashing { inner: sink, verifier: &mut verifier };
+        if self.gzip {
+            self.copy_all(&mut MultiGzDecoder::new(body), hashing)?;
+        } else {
+            self.copy_all(&mut body, hashing)?;
+        }
+        verifier.finish().map_err(verify)
+    }
+
+    fn copy_all(&self, from: &mut dyn Read, mut to: impl Write) -> Result<(), ResourceError> {
+        let mut buffer = vec![0; 64 * 1024];
+        loop {
+            let length = match from.read(&mut buffer) {
+                Ok(0) => return Ok(()),
+                Ok(length) => length,
+                Err(source) => return Err(ResourceError::Gzip { url: self.short(), source }),
+            };
+            to.write_all(&buffer[..length]).map_err(|source| ResourceError::Store { url: self.short(), source })?;
+        }
+    }
+}
+
+/// A URL as far as it tells people something.
+pub fn shorten(url: &str) -> String {
+    const SHOWN: usize = 60;
+    let is_data = url.get(..5).is_some_and(|scheme| scheme.eq_ignore_ascii_case("data:"));
+    match url.char_indices().nth(SHOWN) {
+        Some((end, _)) if is_data => format!("{}… ({} characters)", &url[..end.min(32)], url.len()),
+        _ => url.to_owned(),
+    }
+}
+
+impl Resource {
+    /// From a config's section.
+    ///
+    /// # Errors
+    /// [`ResourceError::Compression`].
+    pub fn of(section: &ignition_spec::config::Resource) -> Result<Self, ResourceError> {
+        let gzip = match section.compression.as_deref() {
+            None | Some("") => false,
+            Some("gzip") => true,
+            Some(name) => return Err(ResourceError::Compression { name: name.to_owned() }),
+        };
+        let headers = section.http_headers.iter();
+        let headers = headers.filter_map(|header| Some((header.name.clone(), header.value.clone()?)));
+        Ok(Self {
+            source: section.source.clone().unwrap_or_default(),
+            gzip,
+            headers: headers.collect(),
+            hash: section.verification.hash.clone(),
+        })
+    }
+}

@@ -1,0 +1,380 @@
+//! HTTP(S) GET that does not give up: a machine on first boot has nobody else to ask.
+//!
+//! Server errors (5xx), timeouts and connection errors are tried again after 200 ms, doubling to 5 s, for ever or
+//! until the config's `timeouts.httpTotal` (the spec's `ignition.timeouts`). Every other answer is final. Headers of
+//! the config go to the server it names only: they are dropped on a redirect.
+
+use std::cell::Cell;
+use std::io::{self, Read};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use ureq::http::Uri;
+use ureq::tls::{Certificate, PemItem, RootCerts, TlsConfig};
+use ureq::unversioned::transport::DefaultConnector;
+
+use super::proxy::Proxies;
+use super::{Clock, Names};
+
+/// First wait before another attempt; upstream's value.
+pub const BACKOFF_FIRST: Duration = Duration::from_millis(200);
+/// Longest wait before another attempt; upstream's value.
+pub const BACKOFF_MAX: Duration = Duration::from_secs(5);
+/// Default of `timeouts.httpResponseHeaders`.
+pub const HEADERS_TIMEOUT: Duration = Duration::from_secs(10);
+/// A body that stalls this long counts as a broken connection.
+const STALL_TIMEOUT: Duration = Duration::from_secs(30);
+/// As many as Go's client follows.
+const REDIRECTS_MAX: u32 = 10;
+/// How the server sees us. The prefix is the one that servers of Ignition configs know.
+const USER_AGENT: &str = concat!("Ignition/2.26.0 (orlop ", env!("CARGO_PKG_VERSION"), ")");
+
+/// What a config sets for its fetches.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct HttpSettings {
+    /// `timeouts.httpResponseHeaders`; `None` is [`HEADERS_TIMEOUT`].
+    pub headers_timeout: Option<Duration>,
+    /// `timeouts.httpTotal` over all attempts of one resource; `None` is no limit.
+    pub total_timeout: Option<Duration>,
+    /// `proxy`.
+    pub proxies: Proxies,
+    /// `security.tls.certificateAuthorities`: PEM bundles trusted beside the machine's.
+    pub authorities: Vec<Vec<u8>>,
+}
+
+/// One GET.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Request {
+    /// Absolute `http:` or `https:` URL.
+    pub url: String,
+    /// Headers of the config; they override the default ones of the same name.
+    pub headers: Vec<(String, String)>,
+    /// `Accept` header.
+    pub accept: Option<&'static str>,
+}
+
+/// Another attempt is going to be made.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Retry {
+    /// The URL.
+    pub url: String,
+    /// Number of the attempt that failed, from 1.
+    pub attempt: u32,
+    /// Why it failed.
+    pub why: String,
+    /// Time until the next.
+    pub wait: Duration,
+}
+
+/// Why nothing was fetched.
+#[derive(Debug, thiserror::Error)]
+pub enum HttpError {
+    /// The server's final word.
+    #[error("{url}: the server answers {status}")]
+    Status {
+        /// The URL asked last (after redirects).
+        url: String,
+        /// HTTP status.
+        status: u16,
+    },
+    /// `timeouts.httpTotal` passed.
+    #[error("{url}: nothing after {attempts} attempts in {seconds} s: {why}")]
+    TimedOut {
+        /// The URL.
+        url: String,
+        /// Attempts made.
+        attempts: u32,
+        /// Seconds allowed by the config.
+        seconds: u64,
+        /// Why the last attempt failed.
+        why: String,
+    },
+    /// The certificate is not trusted, or TLS cannot be spoken with this server.
+    #[error("{url}: TLS: {why}")]
+    Tls {
+        /// The URL.
+        url: String,
+        /// The TLS library's words.
+        why: String,
+    },
+    /// A certificate of the config or of the machine's bundle cannot be read.
+    #[error("certificate authorities from {name} cannot be used: {why}")]
+    Authorities {
+        /// Where they are from.
+        name: String,
+        /// What is wrong.
+        why: String,
+    },
+    /// The request cannot be made at all.
+    #[error("{url}: {why}")]
+    Request {
+        /// The URL.
+        url: String,
+        /// What is wrong.
+        why: String,
+    },
+    /// More redirects than anybody means.
+    #[error("{url}: more than {REDIRECTS_MAX} redirects")]
+    Redirects {
+        /// The URL asked first.
+        url: String,
+    },
+    /// The content came but could not be used.
+    #[error("{url}: the content cannot be stored")]
+    Content {
+        /// The URL.
+        url: String,
+        /// What went wrong with it.
+        #[source]
+        source: io::Error,
+    },
+}
+
+/// How one attempt failed.
+enum Failure {
+    Transient(String),
+    Final(HttpError),
+}
+
+/// The client: the machine's part of a fetch. What a config adds is in [`HttpSettings`].
+#[derive(Debug, Clone, Default)]
+pub struct Client {
+    /// The machine's certificate bundle, PEM; read at the first `https:` URL. Missing is an error only then, and only
+    /// when the config gives no authorities of its own.
+    pub bundle: Option<PathBuf>,
+    /// Name look-up.
+    pub names: Names,
+}
+
+impl Client {
+    /// Fetches `request` and gives the body to `consume`, once per attempt that got a 2xx answer. An error of reading
+    /// the body is tried again; an error of `consume` itself is final.
+    ///
+    /// # Errors
+    /// [`HttpError`].
+    pub fn get<T>(
+        &self,
+        request: &Request,
+        settings: &HttpSettings,
+        clock: &dyn Clock,
+        retrying: &mut dyn FnMut(Retry),
+        mut consume: impl FnMut(&mut dyn Read) -> io::Result<T>,
+    ) -> Result<T, HttpError> {
+        let started = clock.elapsed();
+        let tls = self.tls(&request.url, settings)?;
+        let mut wait = BACKOFF_FIRST;
+        for attempt in 1.. {
+            let left = settings.total_timeout.map(|total| total.saturating_sub(clock.elapsed() - started));
+            let why = match self.attempt(request, settings, tls.clone(), left, &mut consume) {
+                Ok(value) => return Ok(value),
+                Err(Failure::Final(error)) => return Err(error),
+                Err(Failure::Transient(why)) => why,
+            };
+            if let Some(total) = settings.total_timeout
+                && clock.elapsed() - started + wait >= total
+            {
+                let seconds = total.as_secs();
+                return Err(HttpError::TimedOut { url: request.url.clone(), attempts: attempt, seconds, why });
+            }
+            retrying(Retry { url: request.url.clone(), attempt, why, wait });
+            clock.sleep(wait);
+            wait = (wait * 2).min(BACKOFF_MAX);
+        }
+        unreachable!("attempts are counted without end")
+    }
+
+    fn attempt<T>(
+        &self,
+        request: &Request,
+        settings: &HttpSettings,
+        tls: TlsConfig,
+        left: Option<Duration>,
+        consume: &mut dyn FnMut(&mut dyn Read) -> io::Result<T>,
+    ) -> Result<T, Failure> {
+        let mut url = request.url.clone();
+        for redirects in 0..=REDIRECTS_MAX {
+            let agent = self.agent(&url, settings, tls.clone(), left)?;
+            let headers: &[(String, String)] = if redirects == 0 { &request.headers } else { &[] };
+            let mut call = agent.get(&url);
+            if let Some(accept) = request.accept
+                && !headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("accept"))
+            {
+                call = call.header("accept", accept);
+            }
+            for (name, value) in headers {
+                call = call.header(name, value);
+            }
+            let mut response = call.call().map_err(|error| failure(&url, error))?;
+            match response.status().as_u16() {
+                200..=299 => return read_body(&url, response.body_mut().as_reader(), consume),
+                301 | 302 | 303 | 307 | 308 => {
+                    let location = response.headers().get("location").and_then(|value| value.to_str().ok());
+                    let location = location.ok_or_else(|| {
+                        Failure::Final(HttpError::Request { url: url.clone(), why: "redirect without a location".into() })
+                    })?;
+                    url = join(&url, location);
+                }
+                status @ 500.. => return Err(Failure::Transient(format!("the server answers {status}"))),
+                status => return Err(Failure::Final(HttpError::Status { url, status })),
+            }
+        }
+        Err(Failure::Final(HttpError::Redirects { url: request.url.clone() }))
+    }
+
+    fn agent(
+        &self,
+        url: &str,
+        settings: &HttpSettings,
+        tls: TlsConfig,
+        left: Option<Duration>,
+    ) -> Result<ureq::Agent, Failure> {
+        let bad = |why: String| Failure::Final(HttpError::Request { url: url.to_owned(), why });
+        let uri: Uri = url.parse().map_err(|error| bad(format!("{error}")))?;
+        let (scheme, host) = (uri.scheme_str().unwrap_or_default(), uri.host().unwrap_or_default());
+        if !matches!(scheme, "http" | "https") || host.is_empty() {
+            return Err(bad("not an http or https URL".into()));
+        }
+        let port = uri.port_u16().unwrap_or(if scheme == "https" { 443 } else { 80 });
+        let proxy = match settings.proxies.for_url(scheme, host, port) {
+            Some(proxy) => Some(ureq::Proxy::new(proxy).map_err(|error| bad(format!("proxy {proxy}: {error}")))?),
+            None => None,
+        };
+        let headers_timeout = settings.headers_timeout.unwrap_or(HEADERS_TIMEOUT);
+        let some = |time: Duration| (!time.is_zero()).then_some(time);
+        let config = ureq::Agent::config_builder()
+            .http_status_as_error(false)
+            .max_redirects(0)
+            .max_redirects_will_error(false)
+            .user_agent(USER_AGENT)
+            .accept_encoding("identity")
+            .proxy(proxy)
+            .tls_config(tls)
+            .timeout_connect(some(headers_timeout))
+            .timeout_recv_response(some(headers_timeout))
+            .timeout_per_read(Some(STALL_TIMEOUT))
+            // No time left still gets one attempt, so that the error says what is wrong.
+            .timeout_global(left.map(|left| left.max(Duration::from_secs(1))))
+            .build();
+        Ok(ureq::Agent::with_parts(config, DefaultConnector::default(), self.names.clone()))
+    }
+
+    fn tls(&self, url: &str, settings: &HttpSettings) -> Result<TlsConfig, HttpError> {
+        // A redirect may lead from http to https, so only configs without any bundle at hand go without.
+        let mut certificates = Vec::new();
+        if let Some(path) = &self.bundle {
+            match std::fs::read(path) {
+                Ok(pem) => add_certificates(&mut certificates, &path.display().to_string(), &pem)?,
+                Err(error) if url.starts_with("https:") && settings.authorities.is_empty() => {
+                    let name = path.display().to_string();
+                    return Err(HttpError::Authorities { name, why: error.to_string() });
+                }
+                Err(_) => {}
+            }
+        }
+        for pem in &settings.authorities {
+            add_certificates(&mut certificates, "ignition.security.tls", pem)?;
+        }
+        Ok(TlsConfig::builder().root_certs(RootCerts::Specific(Arc::new(certificates))).build())
+    }
+}
+
+/// Takes the certificates of a PEM bundle.
+fn add_certificates(list: &mut Vec<Certificate<'static>>, name: &str, pem: &[u8]) -> Result<(), HttpError> {
+    let before = list.len();
+    for item in ureq::tls::parse_pem(pem) {
+        let item = item.map_err(|error| HttpError::Authorities { name: name.to_owned(), why: error.to_string() })?;
+        if let PemItem::Certificate(certificate) = item {
+            list.push(certificate);
+        }
+    }
+    if list.len() == before {
+        return Err(HttpError::Authorities { name: name.to_owned(), why: "no certificate in it".into() });
+    }
+    Ok(())
+}
+
+fn failure(url: &str, error: ureq::Error) -> Failure {
+    let url = url.to_owned();
+    match error {
+        ureq::Error::Rustls(error) => Failure::Final(HttpError::Tls { url, why: error.to_string() }),
+        ureq::Error::Tls(why) => Failure::Final(HttpError::Tls { url, why: why.to_owned() }),
+        ureq::Error::Io(error) if is_certificate_error(&error) => {
+            Failure::Final(HttpError::Tls { url, why: error.to_string() })
+        }
+        ureq::Error::BadUri(why) => Failure::Final(HttpError::Request { url, why }),
+        ureq::Error::Http(error) => Failure::Final(HttpError::Request { url, why: error.to_string() }),
+        ureq::Error::InvalidProxyUrl => Failure::Final(HttpError::Request { url, why: "the proxy's URL is bad".into() }),
+        error => Failure::Transient(error.to_string()),
+    }
+}
+
+/// rustls hands its certificate errors through `io::Error` as `InvalidData`; broken connections have other kinds.
+fn is_certificate_error(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::InvalidData
+}
+
+fn read_body<T>(
+    url: &str,
+    body: impl Read,
+    consume: &mut dyn FnMut(&mut dyn Read) -> io::Result<T>,
+) -> Result<T, Failure> {
+    let broken = Cell::new(None);
+    let mut reader = Watched { inner: body, broken: &broken };
+    consume(&mut reader).map_err(|source| match broken.take() {
+        Some(why) => Failure::Transient(why),
+        None => Failure::Final(HttpError::Content { url: url.to_owned(), source }),
+    })
+}
+
+/// Remembers that an error came from the connection and not from what the reader's user did with the bytes.
+struct Watched<'a, R> {
+    inner: R,
+    broken: &'a Cell<Option<String>>,
+}
+
+impl<R: Read> Read for Watched<'_, R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.inner.read(buffer).inspect_err(|error| self.broken.set(Some(error.to_string())))
+    }
+}
+
+/// Resolves the `Location` of a redirect (RFC 3986 section 5.2, without dot segments, which servers resolve).
+fn join(base: &str, location: &str) -> String {
+    if location.contains("://") {
+        return location.to_owned();
+    }
+    let (scheme, rest) = base.split_once("://").unwrap_or(("http", base));
+    if let Some(host) = location.strip_prefix("//") {
+        return format!("{scheme}://{host}");
+    }
+    let path = rest.split(['?', '#']).next().unwrap_or(rest);
+    let authority = path.split('/').next().unwrap_or(path);
+    if location.starts_with('/') {
+        return format!("{scheme}://{authority}{location}");
+    }
+    if location.starts_with('?') {
+        return format!("{scheme}://{path}{location}");
+    }
+    let directory = path.rsplit_once('/').map_or(path, |(directory, _)| directory);
+    format!("{scheme}://{directory}/{location}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn redirect_targets() {
+        let base = "http://a:8/b/c?d";
+        for (location, url) in [
+            ("https://x/y", "https://x/y"),
+            ("//x/y", "http://x/y"),
+            ("/y?z", "http://a:8/y?z"),
+            ("y", "http://a:8/b/y"),
+            ("?q", "http://a:8/b/c?q"),
+        ] {
+            assert_eq!(join(base, location), url, "{location}");
+        }
+    }
+}

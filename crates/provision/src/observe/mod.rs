@@ -1,0 +1,133 @@
+//! What there is: the other input of the planner.
+//!
+//! Only what the config is about is looked at, so that observing a big machine is as quick as a small one. The types
+//! are plain and serialisable: a plan can be made offline from a recorded state.
+
+mod devices;
+mod nodes;
+mod units;
+
+pub(crate) use nodes::{group, passwd};
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use block::devices::Devices;
+use ignition_spec::Config;
+use serde::{Deserialize, Serialize};
+
+use crate::execute::Programs;
+use crate::resolve::Nodes;
+use crate::root::{Root, RootError};
+
+/// Programs that a plan may call for; which of them are there is observed.
+pub const PROGRAMS: [&str; 13] = [
+    "mkfs.ext4", "mkfs.xfs", "mkfs.btrfs", "mkfs.vfat", "mkswap", "wipefs", "useradd", "usermod", "userdel", "groupadd",
+    "groupmod", "groupdel", "modprobe",
+];
+
+/// Something could not be looked at.
+#[derive(Debug, thiserror::Error)]
+pub enum ObserveError {
+    /// In the machine's tree.
+    #[error(transparent)]
+    Root(#[from] RootError),
+    /// Among its devices.
+    #[error(transparent)]
+    Devices(#[from] block::devices::DevicesError),
+}
+
+/// A user of the machine.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct User {
+    /// User id.
+    pub uid: u32,
+    /// Primary group's id.
+    pub gid: u32,
+    /// Home directory.
+    pub home: String,
+}
+
+/// A signature on a device.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Content {
+    /// Type as blkid(8) names it: `ext4`, `crypto_LUKS`, `gpt`.
+    pub kind: String,
+    /// Label.
+    pub label: Option<String>,
+    /// UUID.
+    pub uuid: Option<String>,
+}
+
+/// A block device that the config names.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Device {
+    /// Its node.
+    pub node: String,
+    /// Size in bytes.
+    pub size_bytes: u64,
+    /// What is on it.
+    pub contents: Vec<Content>,
+    /// Where it or a part of it is mounted, or what is built on it.
+    pub used_by: Vec<String>,
+    /// Whether it refuses writes.
+    pub read_only: bool,
+    /// Its partition table, when the config has partitions for it; `None` when it holds none.
+    pub table: Option<block::partition::Table>,
+    /// Its sector size in bytes.
+    pub sector_bytes: u64,
+}
+
+/// A unit file.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UnitFile {
+    /// Where it is.
+    pub path: String,
+    /// Its text.
+    pub text: String,
+}
+
+/// What there is.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Observed {
+    /// Nodes on the paths of the config.
+    pub nodes: Nodes,
+    /// Directories whose content cannot be changed, by true path.
+    pub read_only: BTreeSet<String>,
+    /// Users by name.
+    pub users: BTreeMap<String, User>,
+    /// Group ids by name.
+    pub groups: BTreeMap<String, u32>,
+    /// Unit files by name, of those that the config enables or that these name with `Also=`.
+    pub units: BTreeMap<String, UnitFile>,
+    /// Symlinks below `/etc/systemd/system`: path and target.
+    pub unit_links: BTreeMap<String, String>,
+    /// Text of the preset file that units are added to.
+    pub preset: String,
+    /// Devices by the name that the config uses.
+    pub devices: BTreeMap<String, Device>,
+    /// Programs that are there, of [`PROGRAMS`].
+    pub programs: BTreeSet<String>,
+}
+
+/// Looks at the machine as far as `config` is about it.
+///
+/// # Errors
+/// [`ObserveError`] when something exists and cannot be looked at.
+pub fn observe(
+    config: &Config,
+    root: &Root,
+    devices: &Devices,
+    programs: &dyn Programs,
+) -> Result<Observed, ObserveError> {
+    let mut observed = Observed {
+        // The OS: a dm-verity device. It says so even where a test's tree is on a writable disk.
+        read_only: BTreeSet::from(["/usr".to_owned()]),
+        programs: PROGRAMS.iter().filter(|name| programs.has(name)).map(|name| (*name).to_owned()).collect(),
+        ..Observed::default()
+    };
+    nodes::observe(config, root, &mut observed)?;
+    nodes::observe_accounts(root, &mut observed)?;
+    units::observe(config, root, &mut observed)?;
+    devices::observe(config, devices, &mut observed)?;
+    Ok(observed)
+}

@@ -1,0 +1,116 @@
+//! Nodes of the tree, users and groups.
+
+use std::io::Read as _;
+
+use ignition_spec::Config;
+use rustix::fs::FileType;
+use sha2::{Digest as _, Sha256};
+
+use super::{Observed, ObserveError, User};
+use crate::fetch::verify::hex;
+use crate::plan::units;
+use crate::resolve::{self, Kind, Node};
+use crate::root::{Root, RootError};
+
+pub(super) fn observe(config: &Config, root: &Root, observed: &mut Observed) -> Result<(), ObserveError> {
+    let storage = &config.storage;
+    let mut paths: Vec<(String, bool)> = Vec::new();
+    paths.extend(storage.directories.iter().map(|node| (node.path.clone(), false)));
+    paths.extend(storage.files.iter().map(|node| (node.path.clone(), true)));
+    paths.extend(storage.links.iter().map(|node| (node.path.clone(), false)));
+    let hard = storage.links.iter().filter(|link| link.hard == Some(true));
+    paths.extend(hard.filter_map(|link| link.target.clone()).map(|target| (target, false)));
+    paths.extend(storage.filesystems.iter().filter_map(|fs| fs.path.clone()).map(|path| (path, false)));
+    paths.extend(units::paths(config).into_iter().map(|path| (path, true)));
+    for (path, with_digest) in paths {
+        follow(&path, with_digest, root, observed)?;
+    }
+    Ok(())
+}
+
+/// Walks a path and remembers every node on the way. A step that leads nowhere is left to the planner, which walks the
+/// same way over what is remembered here.
+fn follow(path: &str, with_digest: bool, root: &Root, observed: &mut Observed) -> Result<(), ObserveError> {
+    // Each round adds the node that the walk stopped at, until nothing new is asked for.
+    loop {
+        let mut missing = None;
+        let nodes = &observed.nodes;
+        let _ = resolve::resolve(path, true, |at| {
+            let node = nodes.get(at);
+            if node.is_none() && missing.is_none() {
+                missing = Some(at.to_owned());
+            }
+            node
+        });
+        let Some(at) = missing else { break };
+        match look(&at, root)? {
+            Some(node) => observed.nodes.insert(at, node),
+            None => break,
+        };
+    }
+    if with_digest
+        && let Ok(place) = resolve::resolve(path, false, |at| observed.nodes.get(at))
+        && let Some(Node { kind: Kind::File(digest @ None), .. }) = observed.nodes.get_mut(&place)
+    {
+        *digest = Some(sha256(&place, root)?);
+    }
+    Ok(())
+}
+
+fn look(path: &str, root: &Root) -> Result<Option<Node>, RootError> {
+    let Some(stat) = root.stat(path)? else { return Ok(None) };
+    let kind = match stat.kind {
+        FileType::RegularFile => Kind::File(None),
+        FileType::Directory => Kind::Directory,
+        FileType::Symlink => Kind::Symlink(root.read_link(path)?),
+        _ => Kind::Special,
+    };
+    Ok(Some(Node { kind, mode: stat.mode, uid: stat.uid, gid: stat.gid, id: stat.id }))
+}
+
+fn sha256(path: &str, root: &Root) -> Result<String, RootError> {
+    let mut file = root.open_file(path)?;
+    let mut hasher = Sha256::new();
+    let mut buffer = vec![0; 64 * 1024];
+    loop {
+        match file.read(&mut buffer) {
+            Ok(0) => return Ok(hex(&hasher.finalize())),
+            Ok(length) => hasher.update(&buffer[..length]),
+            Err(source) => return Err(RootError { action: "read", path: path.to_owned(), source }),
+        }
+    }
+}
+
+pub(super) fn observe_accounts(root: &Root, observed: &mut Observed) -> Result<(), ObserveError> {
+    observed.users = passwd(&text(root, "/etc/passwd")?);
+    observed.groups = group(&text(root, "/etc/group")?);
+    Ok(())
+}
+
+fn text(root: &Root, path: &str) -> Result<String, RootError> {
+    match root.read(path) {
+        Ok(bytes) => Ok(String::from_utf8_lossy(&bytes).into_owned()),
+        Err(error) if error.is_not_found() => Ok(String::new()),
+        Err(error) => Err(error),
+    }
+}
+
+/// Users of a passwd(5).
+pub(crate) fn passwd(text: &str) -> std::collections::BTreeMap<String, User> {
+    let user = |line: &str| {
+        let fields: Vec<&str> = line.split(':').collect();
+        let [name, _, uid, gid, _, home, ..] = fields[..] else { return None };
+        Some((name.to_owned(), User { uid: uid.parse().ok()?, gid: gid.parse().ok()?, home: home.to_owned() }))
+    };
+    text.lines().filter_map(user).collect()
+}
+
+/// Groups of a group(5).
+pub(crate) fn group(text: &str) -> std::collections::BTreeMap<String, u32> {
+    let group = |line: &str| {
+        let fields: Vec<&str> = line.split(':').collect();
+        let [name, _, gid, ..] = fields[..] else { return None };
+        Some((name.to_owned(), gid.parse().ok()?))
+    };
+    text.lines().filter_map(group).collect()
+}

@@ -1,0 +1,294 @@
+//! Partitions, file systems and mounts.
+
+use std::collections::BTreeSet;
+
+use block::partition::{self, Change, Table, Wanted};
+use ignition_spec::config::{Disk, Filesystem, Partition};
+
+use super::nodes::place_of;
+use super::{Action, Draft, Progress};
+use crate::error::Problem;
+use crate::event::Phase;
+use crate::observe::{Content, Device};
+
+/// Mounts of a plan.
+#[derive(Debug, Default)]
+pub(super) struct Mounts {
+    /// Origin and true path, in the order of mounting.
+    list: Vec<(String, String)>,
+    /// Those that are made and so hold nothing.
+    fresh: Vec<String>,
+}
+
+impl Mounts {
+    /// Mount points below which nothing will be.
+    pub(super) fn fresh(&self) -> &[String] {
+        &self.fresh
+    }
+}
+
+/// What is known of a file system's device when the plan is made.
+enum Target<'a> {
+    Known(&'a Device),
+    /// Made by a partition step before; what is on it is told when it is there.
+    Coming,
+}
+
+pub(super) fn plan(draft: &mut Draft<'_>) -> Mounts {
+    let wanted = draft.wanted;
+    let mut coming = BTreeSet::new();
+    if draft.progress < Progress::Partitioned {
+        for (index, disk) in wanted.config.storage.disks.iter().enumerate() {
+            plan_disk(draft, &format!("$.storage.disks.{index}"), disk, &mut coming);
+        }
+    }
+    let mut mounts = Vec::new();
+    for (index, fs) in wanted.config.storage.filesystems.iter().enumerate() {
+        let origin = format!("$.storage.filesystems.{index}");
+        if let Some(fresh) = plan_filesystem(draft, &origin, fs, &coming) {
+            mounts.extend(fs.path.as_ref().filter(|path| !path.is_empty()).map(|path| (origin, path, fs, fresh)));
+        }
+    }
+    plan_mounts(draft, mounts)
+}
+
+fn plan_disk(draft: &mut Draft<'_>, origin: &str, disk: &Disk, coming: &mut BTreeSet<String>) {
+    let name = &disk.device;
+    let Some(device) = draft.observed.devices.get(name) else {
+        return missing(draft, origin, name);
+    };
+    let wipe = disk.wipe_table == Some(true);
+    if device.table.is_none() && !wipe && !device.contents.is_empty() {
+        let message = format!("{name} has no GPT but holds {}", list(&device.contents));
+        return draft.refuse(origin, message, "set wipeTable: true to lose it");
+    }
+    let before = if wipe { None } else { device.table.clone() };
+    let start = before.clone().unwrap_or_else(|| Table::empty(device.sector_bytes.max(512), device.size_bytes));
+    let wishes: Vec<Wanted> = disk.partitions.iter().map(wish).collect();
+    let (after, changes) = match partition::decide(&start, &wishes) {
+        Ok(decided) => decided,
+        Err(errors) => {
+            for (index, error) in errors {
+                draft.problem(&format!("{origin}.partitions.{index}"), Problem::of(&error));
+            }
+            return;
+        }
+    };
+    if !wipe && changes.iter().all(|change| *change == Change::Keep) {
+        return;
+    }
+    if !guard(draft, origin, name, device) {
+        return;
+    }
+    for (wish, change) in disk.partitions.iter().zip(&changes) {
+        if let Change::Create(number) | Change::Replace(number) = change {
+            coming.extend(names_of(name, &device.node, *number, wish.label.as_deref()));
+        }
+    }
+    if wipe {
+        // The old table's own contents are what is lost; what the partitions hold cannot be listed here.
+        let lost = device.table.as_ref().map(|table| format!("a table of {} partitions", table.partitions.len()));
+        let contents = lost.into_iter().chain(device.contents.iter().map(describe)).collect();
+        draft.step(Phase::Disks, format!("{origin}.wipeTable"), Action::Wipe { device: name.clone(), contents });
+        draft.need_program(&format!("{origin}.wipeTable"), "wipefs");
+    }
+    let node = device.node.clone();
+    draft.step(Phase::Disks, origin, Action::Partition { disk: name.clone(), node, before, after, changes });
+}
+
+/// The names of the partitions that a config may make on a disk, as far as its text tells.
+pub(crate) fn coming(disk: &Disk) -> Vec<String> {
+    let name = |part: &Partition| {
+        names_of(&disk.device, &disk.device, u32::try_from(part.number).unwrap_or(0), part.label.as_deref())
+    };
+    disk.partitions.iter().flat_map(name).collect()
+}
+
+/// The names under which a config may mean a partition that is being made.
+fn names_of(disk: &str, node: &str, number: u32, label: Option<&str>) -> Vec<String> {
+    let numbered = |disk: &str| {
+        let separator = match disk.strip_prefix("/dev/disk/") {
+            Some(_) => "-part",
+            None if disk.ends_with(|last: char| last.is_ascii_digit()) => "p",
+            None => "",
+        };
+        format!("{disk}{separator}{number}")
+    };
+    let by_label = label.filter(|label| !label.is_empty()).map(|label| format!("/dev/disk/by-partlabel/{label}"));
+    [numbered(disk), numbered(node)].into_iter().chain(by_label).collect()
+}
+
+fn wish(part: &Partition) -> Wanted {
+    let unsigned = |value: Option<i64>| value.and_then(|value| u64::try_from(value).ok());
+    let given = |value: &Option<String>| value.clone().filter(|value| !value.is_empty());
+    Wanted {
+        number: u32::try_from(part.number).unwrap_or(0),
+        label: part.label.clone(),
+        start_mib: unsigned(part.start_mib),
+        size_mib: unsigned(part.size_mib),
+        type_guid: given(&part.type_guid),
+        guid: given(&part.guid),
+        absent: part.should_exist == Some(false),
+        wipe_entry: part.wipe_partition_entry == Some(true),
+        resize: part.resize == Some(true),
+    }
+}
+
+/// Plans a file system. `Some(true)`: it will be new and empty; `Some(false)`: it is used as it is; `None`: a problem.
+fn plan_filesystem(draft: &mut Draft<'_>, origin: &str, fs: &Filesystem, coming: &BTreeSet<String>) -> Option<bool> {
+    let format = match fs.format.as_deref() {
+        None | Some("" | "none") => return Some(false),
+        Some("virtiofs") => {
+            draft.refuse(&format!("{origin}.format"), "virtiofs is not supported yet", "use ext4, xfs, btrfs or vfat");
+            return None;
+        }
+        Some(format) => format.to_owned(),
+    };
+    let name = &fs.device;
+    let target = match draft.observed.devices.get(name) {
+        _ if coming.contains(name) => Target::Coming,
+        Some(device) => Target::Known(device),
+        None => {
+            missing(draft, origin, name);
+            return None;
+        }
+    };
+    let wipe = fs.wipe_filesystem == Some(true);
+    if let Target::Known(device) = &target {
+        if !wipe && !device.contents.is_empty() {
+            return reuse(draft, origin, fs, &format, device).then_some(false);
+        }
+        if !guard(draft, origin, name, device) {
+            return None;
+        }
+        if wipe {
+            draft.need_program(&format!("{origin}.wipeFilesystem"), "wipefs");
+            let contents = device.contents.iter().map(describe).collect();
+            draft.step(Phase::Disks, format!("{origin}.wipeFilesystem"), Action::Wipe { device: name.clone(), contents });
+        }
+    }
+    let Some(command) = mkfs(&format, fs) else {
+        draft.refuse(&format!("{origin}.format"), format!("{format} cannot be made"), "use ext4, xfs, btrfs, vfat or swap");
+        return None;
+    };
+    draft.need_program(&format!("{origin}.format"), &command[0]);
+    draft.step(Phase::Disks, origin, Action::MakeFilesystem { device: name.clone(), format, command });
+    Some(true)
+}
+
+/// Keeps what is on a device, or refuses.
+fn reuse(draft: &mut Draft<'_>, origin: &str, fs: &Filesystem, format: &str, device: &Device) -> bool {
+    let name = &fs.device;
+    let label = fs.label.as_deref().filter(|label| !label.is_empty());
+    let uuid = fs.uuid.as_deref().filter(|uuid| !uuid.is_empty());
+    let fits = |found: &Content| {
+        let plain = |uuid: &str| uuid.to_ascii_lowercase().replace('-', "");
+        found.kind == format
+            && label.is_none_or(|label| found.label.as_deref() == Some(label))
+            && uuid.is_none_or(|uuid| found.uuid.as_deref().map(plain) == Some(plain(uuid)))
+    };
+    if let [found] = device.contents.as_slice()
+        && fits(found)
+    {
+        let why = match (label, uuid) {
+            (None, None) => "it is there".to_owned(),
+            _ => format!("it is there ({})", describe(found)),
+        };
+        let action = Action::ReuseFilesystem { device: name.clone(), format: format.to_owned(), why };
+        draft.step(Phase::Disks, origin, action);
+        return true;
+    }
+    let mut wanted = format.to_owned();
+    wanted.extend(label.map(|label| format!(" labelled {label:?}")));
+    wanted.extend(uuid.map(|uuid| format!(" with UUID {uuid}")));
+    let message = format!("{name} holds {}, the config wants {wanted}", list(&device.contents));
+    draft.refuse(origin, message, "set wipeFilesystem: true to lose what is there");
+    false
+}
+
+fn missing(draft: &mut Draft<'_>, origin: &str, name: &str) {
+    let hint = "the machine's disks are listed by `lsblk`; a partition needs its disk under storage.disks";
+    draft.refuse(&format!("{origin}.device"), format!("there is no device {name}"), hint);
+}
+
+/// Refuses devices that are in use or cannot be written.
+fn guard(draft: &mut Draft<'_>, origin: &str, name: &str, device: &Device) -> bool {
+    if device.read_only {
+        draft.refuse(&format!("{origin}.device"), format!("{name} is read-only"), "attach it writable");
+        return false;
+    }
+    if let Some(user) = device.used_by.first() {
+        let hint = "the disk of the system itself cannot be changed by a config yet: use another";
+        draft.refuse(&format!("{origin}.device"), format!("{name} is in use: {user}"), hint);
+        return false;
+    }
+    true
+}
+
+fn describe(found: &Content) -> String {
+    match &found.label {
+        Some(label) => format!("{} {label:?}", found.kind),
+        None => found.kind.clone(),
+    }
+}
+
+fn list(contents: &[Content]) -> String {
+    contents.iter().map(describe).collect::<Vec<_>>().join(" and ")
+}
+
+/// Program and arguments that make a file system; the device comes behind them.
+fn mkfs(format: &str, fs: &Filesystem) -> Option<Vec<String>> {
+    let label = fs.label.clone().filter(|label| !label.is_empty());
+    let uuid = fs.uuid.clone().filter(|uuid| !uuid.is_empty());
+    let option = |flag: &str, value: Option<String>| value.map(|value| vec![flag.to_owned(), value]);
+    let (program, force, uuid, label): (_, &[&str], _, _) = match format {
+        "ext4" => ("mkfs.ext4", &["-q", "-F"], option("-U", uuid), option("-L", label)),
+        "btrfs" => ("mkfs.btrfs", &["-q", "--force"], option("-U", uuid), option("-L", label)),
+        "xfs" => {
+            ("mkfs.xfs", &["-q", "-f"], option("-m", uuid.map(|uuid| format!("uuid={uuid}"))), option("-L", label))
+        }
+        "swap" => ("mkswap", &["-f"], option("-U", uuid), option("-L", label)),
+        // mkfs.fat takes the serial number as eight hexadecimal digits.
+        "vfat" => {
+            let serial = uuid.map(|uuid| uuid.to_ascii_lowercase().replace('-', ""));
+            ("mkfs.vfat", &[], option("-i", serial), option("-n", label))
+        }
+        _ => return None,
+    };
+    let mut command = vec![program.to_owned()];
+    command.extend(force.iter().map(|flag| (*flag).to_owned()));
+    command.extend(uuid.into_iter().chain(label).flatten());
+    command.extend(fs.options.iter().cloned());
+    Some(command)
+}
+
+fn plan_mounts(draft: &mut Draft<'_>, mut wanted: Vec<(String, &String, &Filesystem, bool)>) -> Mounts {
+    wanted.sort_by_key(|(_, path, ..)| path.matches('/').count());
+    let mut mounts = Mounts::default();
+    for (origin, path, fs, fresh) in wanted {
+        let format = fs.format.clone().unwrap_or_default();
+        if matches!(format.as_str(), "swap" | "none" | "") {
+            continue;
+        }
+        let place = format!("{origin}.path");
+        if path == "/" {
+            let hint = "give further file systems a path such as /var/lib/data";
+            draft.refuse(&place, "the root file system cannot be replaced by a config yet", hint);
+            continue;
+        }
+        let Some(target) = place_of(draft, &draft.observed.nodes, &place, path) else { continue };
+        let options = fs.mount_options.clone();
+        mounts.list.push((place.clone(), target.clone()));
+        if fresh {
+            mounts.fresh.push(target.clone());
+        }
+        draft.step(Phase::Mount, place, Action::Mount { device: fs.device.clone(), path: target, format, options });
+    }
+    mounts
+}
+
+pub(super) fn unmount(draft: &mut Draft<'_>, mounts: &Mounts) {
+    for (origin, path) in mounts.list.iter().rev() {
+        draft.step(Phase::Umount, origin.clone(), Action::Unmount { path: path.clone() });
+    }
+}

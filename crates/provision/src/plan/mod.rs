@@ -1,0 +1,164 @@
+//! The planner: what has to be done, as a pure function of what is wanted and what there is.
+//!
+//! A **plan** is a list of steps in the order of execution. Each step belongs to a phase, names the path of the final
+//! config that asks for it, and reads as one line. All problems of a config are found at once, and before anything is
+//! changed. On a first boot the executor plans again after disks were partitioned and after file systems were mounted,
+//! since then there is more to observe; a running machine plans once.
+
+pub mod action;
+mod disks;
+pub mod install;
+mod nodes;
+mod refuse;
+pub mod units;
+mod users;
+
+use serde::{Deserialize, Serialize};
+
+use crate::error::{Error, Problem};
+use crate::event::Phase;
+use crate::fetch::FinalConfig;
+use crate::observe::Observed;
+use crate::place::Place;
+pub use action::Action;
+pub(crate) use disks::coming;
+
+/// Version of the JSON form of a plan (docs/explanation/provisioning.md).
+pub const PLAN_VERSION: u32 = 1;
+
+/// One thing to do, and why.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Step {
+    /// When.
+    pub phase: Phase,
+    /// What.
+    #[serde(flatten)]
+    pub action: Action,
+    /// The path of the final config that asks for it.
+    pub origin: String,
+    /// Where the user wrote it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub place: Option<Place>,
+    /// Whether data of the machine may be lost.
+    pub destructive: bool,
+    /// One line for people.
+    pub text: String,
+}
+
+/// Everything to do, in order.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Plan {
+    /// [`PLAN_VERSION`].
+    pub version: u32,
+    /// The steps.
+    pub steps: Vec<Step>,
+    /// What deserves attention though it can be done.
+    pub warnings: Vec<String>,
+}
+
+impl Plan {
+    /// The steps of a phase.
+    pub fn of(&self, phase: Phase) -> impl Iterator<Item = &Step> {
+        self.steps.iter().filter(move |step| step.phase == phase)
+    }
+
+    /// The plan as lines, for people and golden tests.
+    pub fn lines(&self) -> String {
+        let mut text = String::new();
+        for step in &self.steps {
+            let mark = if step.destructive { "! " } else { "" };
+            text.push_str(&format!("{}: {mark}{} [{}]\n", step.phase.name(), step.text, step.origin));
+        }
+        for warning in &self.warnings {
+            text.push_str(&format!("warning: {warning}\n"));
+        }
+        text
+    }
+}
+
+/// What the parts of the planner write to.
+struct Draft<'a> {
+    wanted: &'a FinalConfig,
+    observed: &'a Observed,
+    steps: Vec<Step>,
+    warnings: Vec<String>,
+    problems: Vec<Problem>,
+    progress: Progress,
+}
+
+impl Draft<'_> {
+    fn step(&mut self, phase: Phase, origin: impl Into<String>, action: Action) {
+        let origin = origin.into();
+        let place = self.wanted.documents.place(&origin);
+        let (destructive, text) = (action.is_destructive(), action.to_string());
+        self.steps.push(Step { phase, action, origin, place, destructive, text });
+    }
+
+    fn problem(&mut self, origin: &str, problem: Problem) {
+        let place = self.wanted.documents.place(origin).unwrap_or_else(|| Place {
+            document: "config".into(),
+            path: origin.to_owned(),
+            ..Place::default()
+        });
+        self.problems.push(problem.at(Some(place)));
+    }
+
+    fn refuse(&mut self, origin: &str, message: impl Into<String>, hint: &str) {
+        self.problem(origin, Problem::new(message).hint(Some(hint)));
+    }
+
+    fn warn(&mut self, origin: &str, text: impl std::fmt::Display) {
+        let place = self.wanted.documents.place(origin).map_or_else(|| origin.to_owned(), |place| place.short());
+        self.warnings.push(format!("{place}: {text}"));
+    }
+
+    /// Refuses when a program that a step needs is not in the image.
+    fn need_program(&mut self, origin: &str, program: &str) {
+        if !self.observed.programs.contains(program) {
+            let message = format!("{program} is needed and not in this image");
+            self.refuse(origin, message, "add its package to os/orlop.toml and build the image again");
+        }
+    }
+}
+
+/// How far a first boot has come; what is behind is not planned again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Progress {
+    /// Nothing is done.
+    Start,
+    /// Partition tables are as they shall be.
+    Partitioned,
+    /// File systems are made and mounted.
+    Mounted,
+}
+
+/// Works out what to do so that the machine is as `wanted` says, given what is `observed`.
+///
+/// # Errors
+/// Every problem of the config that can be told from what is observed: [`Error`] of phase plan.
+pub fn plan(wanted: &FinalConfig, observed: &Observed) -> Result<Plan, Error> {
+    plan_from(wanted, observed, Progress::Start)
+}
+
+/// [`plan`] of a first boot that has come some way.
+///
+/// # Errors
+/// As [`plan`].
+pub fn plan_from(wanted: &FinalConfig, observed: &Observed, progress: Progress) -> Result<Plan, Error> {
+    let (steps, warnings, problems) = (Vec::new(), Vec::new(), Vec::new());
+    let mut draft = Draft { wanted, observed, steps, warnings, problems, progress };
+    refuse::refuse(&mut draft);
+    let mounts = if progress < Progress::Mounted { disks::plan(&mut draft) } else { disks::Mounts::default() };
+    users::plan(&mut draft);
+    let mut world = observed.nodes.clone();
+    nodes::plan(&mut draft, &mut world, &mounts);
+    units::plan(&mut draft, &mut world);
+    disks::unmount(&mut draft, &mounts);
+    draft.steps.sort_by_key(|step| step.phase);
+    let Draft { steps, warnings, problems, .. } = draft;
+    if problems.is_empty() {
+        Ok(Plan { version: PLAN_VERSION, steps, warnings })
+    } else {
+        Err(Error { phase: Phase::Plan, problems })
+    }
+}

@@ -1,0 +1,105 @@
+//! Users and groups: calls of shadow-utils, groups first.
+
+use ignition_spec::config::{PasswdGroup, PasswdUser};
+
+use super::{Action, Draft};
+use crate::event::Phase;
+
+pub(super) fn plan(draft: &mut Draft<'_>) {
+    let passwd = &draft.wanted.config.passwd;
+    for (index, group) in passwd.groups.iter().enumerate() {
+        let exists = draft.observed.groups.contains_key(&group.name);
+        if let Some((program, args, what)) = group_command(group, exists) {
+            account(draft, &format!("$.passwd.groups.{index}"), program, args, what);
+        }
+    }
+    for (index, user) in passwd.users.iter().enumerate() {
+        let origin = format!("$.passwd.users.{index}");
+        let exists = draft.observed.users.contains_key(&user.name);
+        if let Some((program, args, what)) = user_command(user, exists) {
+            account(draft, &origin, program, args, what);
+        }
+        if user.should_exist != Some(false) && !user.ssh_authorized_keys.is_empty() {
+            let action =
+                Action::AuthorizeKeys { user: user.name.clone(), keys: user.ssh_authorized_keys.clone() };
+            draft.step(Phase::Files, format!("{origin}.sshAuthorizedKeys"), action);
+        }
+    }
+}
+
+fn account(draft: &mut Draft<'_>, origin: &str, program: &str, args: Vec<String>, what: String) {
+    draft.need_program(origin, program);
+    draft.step(Phase::Files, origin, Action::Account { program: program.to_owned(), args, what });
+}
+
+type Command = (&'static str, Vec<String>, String);
+
+/// Options with a value: only those that the config gives.
+fn options(list: &[(&str, Option<String>)]) -> Vec<String> {
+    let given = list.iter().filter_map(|(name, value)| Some([(*name).to_owned(), value.clone()?]));
+    given.flatten().collect()
+}
+
+fn group_command(group: &PasswdGroup, exists: bool) -> Option<Command> {
+    let name = &group.name;
+    if group.should_exist == Some(false) {
+        return exists.then(|| ("groupdel", vec![name.clone()], format!("remove group {name}")));
+    }
+    let given = |value: &Option<String>| value.clone().filter(|value| !value.is_empty());
+    let mut args = options(&[
+        ("--gid", group.gid.map(|gid| gid.to_string())),
+        ("--password", given(&group.password_hash).or_else(|| (!exists).then(|| "*".to_owned()))),
+    ]);
+    if exists {
+        if args.is_empty() {
+            return None;
+        }
+        args.push(name.clone());
+        return Some(("groupmod", args, format!("change group {name}")));
+    }
+    if group.system == Some(true) {
+        args.push("--system".into());
+    }
+    args.push(name.clone());
+    Some(("groupadd", args, format!("create group {name}")))
+}
+
+fn user_command(user: &PasswdUser, exists: bool) -> Option<Command> {
+    let name = &user.name;
+    if user.should_exist == Some(false) {
+        let args = vec!["--remove".to_owned(), name.clone()];
+        return exists.then(|| ("userdel", args, format!("remove user {name} and their home")));
+    }
+    let given = |value: &Option<String>| value.clone().filter(|value| !value.is_empty());
+    let home = given(&user.home_dir);
+    let mut args = options(&[(if exists { "--home" } else { "--home-dir" }, home.clone())]);
+    if exists {
+        args.extend(home.map(|_| "--move-home".to_owned()));
+    } else {
+        let flag = |set: Option<bool>| set == Some(true);
+        args.push(if flag(user.no_create_home) { "--no-create-home" } else { "--create-home" }.into());
+        let flags = [
+            (flag(user.no_user_group), "--no-user-group"),
+            (flag(user.system), "--system"),
+            (flag(user.no_log_init), "--no-log-init"),
+        ];
+        args.extend(flags.iter().filter(|(set, _)| *set).map(|(_, name)| (*name).to_owned()));
+    }
+    let groups = (!user.groups.is_empty()).then(|| user.groups.join(","));
+    args.extend(options(&[
+        ("--password", given(&user.password_hash).or_else(|| (!exists).then(|| "*".to_owned()))),
+        ("--uid", user.uid.map(|uid| uid.to_string())),
+        ("--comment", given(&user.gecos)),
+        ("--gid", given(&user.primary_group)),
+        ("--groups", groups.clone()),
+        ("--shell", given(&user.shell)),
+    ]));
+    if exists && args.is_empty() {
+        return None;
+    }
+    args.push(name.clone());
+    let member = groups.map(|groups| format!(", in {groups}")).unwrap_or_default();
+    let uid = user.uid.map(|uid| format!(" ({uid})")).unwrap_or_default();
+    let (program, verb) = if exists { ("usermod", "change") } else { ("useradd", "create") };
+    Some((program, args, format!("{verb} user {name}{uid}{member}")))
+}
