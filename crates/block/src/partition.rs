@@ -145,7 +145,8 @@ impl Table {
     pub fn empty(sector_bytes: u64, size_bytes: u64) -> Self {
         let sectors = size_bytes / sector_bytes;
         let sector = u32::try_from(sector_bytes).unwrap_or(512);
-        gpt::Table::new(Guid::ZERO, sector, sectors).map_or_else(|_| Self::default(), |table| Self::from(&table))
+        gpt::Table::new(Guid::ZERO, sector, sectors)
+            .map_or_else(|_| Self::default(), |table| Self::from(&table))
     }
 
     fn align(&self) -> u64 {
@@ -178,7 +179,9 @@ impl Table {
     fn lay_out(&self, start_mib: Option<u64>, size_mib: Option<u64>) -> Option<(u64, u64)> {
         let blocks = self.free();
         let (first, block_last) = match start_mib {
-            None | Some(0) => *blocks.iter().max_by_key(|(first, last)| (last - first, std::cmp::Reverse(*first)))?,
+            None | Some(0) => {
+                *blocks.iter().max_by_key(|(first, last)| (last - first, std::cmp::Reverse(*first)))?
+            }
             Some(mib) => {
                 let first = self.mib(mib);
                 let (_, last) = *blocks.iter().find(|(from, to)| (*from..=*to).contains(&first))?;
@@ -226,11 +229,14 @@ impl From<&gpt::Table> for Table {
     }
 }
 
+/// The new table and what becomes of each wish; or what is wrong with which wish.
+pub type Decision = Result<(Table, Vec<Change>), Vec<(usize, PartitionError)>>;
+
 /// The table that fulfils `wanted`, and what becomes of each of them, in their order.
 ///
 /// # Errors
 /// All wishes that cannot be granted, each with its index.
-pub fn decide(before: &Table, wanted: &[Wanted]) -> Result<(Table, Vec<Change>), Vec<(usize, PartitionError)>> {
+pub fn decide(before: &Table, wanted: &[Wanted]) -> Decision {
     let mut table = before.clone();
     let mut changes: Vec<Option<Change>> = vec![None; wanted.len()];
     let mut errors = Vec::new();
@@ -282,7 +288,11 @@ fn judge(before: &Table, wish: &Wanted) -> Result<Change, PartitionError> {
         };
     };
     if wish.absent {
-        return if wish.wipe_entry { Ok(Change::Delete(number)) } else { Err(PartitionError::Unwanted { number }) };
+        return if wish.wipe_entry {
+            Ok(Change::Delete(number))
+        } else {
+            Err(PartitionError::Unwanted { number })
+        };
     }
     let fresh = before.without(number);
     match differences(&fresh, found, wish).as_slice() {
@@ -326,7 +336,9 @@ fn differences(fresh: &Table, found: &Partition, wish: &Wanted) -> Vec<(Attribut
     let sectors = found.last + 1 - found.first;
     let size = match wish.size_mib {
         None => sectors,
-        Some(0) => fresh.lay_out(Some(mib(found.first)), None).map_or(sectors, |(first, last)| last + 1 - first),
+        Some(0) => {
+            fresh.lay_out(Some(mib(found.first)), None).map_or(sectors, |(first, last)| last + 1 - first)
+        }
         Some(size) => fresh.mib(size),
     };
     if size != sectors {
@@ -417,7 +429,9 @@ mod tests {
     #[test]
     fn the_table_of_decisions() {
         let before = disk(&[(1, 1, 10, "a")]);
-        let decide = |wish: Wanted| decide(&before, &[wish]).map(|(_, changes)| changes[0]).map_err(|mut e| e.remove(0).1);
+        let decide = |wish: Wanted| {
+            decide(&before, &[wish]).map(|(_, changes)| changes[0]).map_err(|mut e| e.remove(0).1)
+        };
         let other = || Some("b".to_owned());
         assert_eq!(decide(Wanted { absent: true, ..wish(2) }), Ok(Change::Keep));
         assert_eq!(decide(wish(2)), Ok(Change::Create(2)));
@@ -438,7 +452,8 @@ mod tests {
     #[test]
     fn places_are_found_in_the_largest_block() {
         let before = disk(&[(1, 1, 10, "a"), (2, 40, 10, "b")]);
-        let wanted = [Wanted { size_mib: Some(5), ..wish(0) }, Wanted { size_mib: Some(0), ..wish(3) }, wish(0)];
+        let wanted =
+            [Wanted { size_mib: Some(5), ..wish(0) }, Wanted { size_mib: Some(0), ..wish(3) }, wish(0)];
         let (after, changes) = decide(&before, &wanted).unwrap();
         assert_eq!(changes, [Change::Create(4), Change::Create(3), Change::Create(5)]);
         // By number first: 3 takes all of 50..99, then 4 takes 5 MiB of 11..40, 5 the rest of it.
@@ -452,7 +467,7 @@ mod tests {
     fn zero_means_what_a_fresh_layout_gives() {
         let whole = disk(&[(1, 1, 98, "a")]);
         let all = Wanted { start_mib: Some(0), size_mib: Some(0), ..wish(1) };
-        assert_eq!(decide(&whole, &[all.clone()]).unwrap().1, [Change::Keep]);
+        assert_eq!(decide(&whole, std::slice::from_ref(&all)).unwrap().1, [Change::Keep]);
         let half = disk(&[(1, 1, 50, "a")]);
         let (after, changes) = decide(&half, &[Wanted { resize: true, ..all }]).unwrap();
         assert_eq!((changes[0], mib(&after, 1)), (Change::Resize(1), (1, 99)));

@@ -87,7 +87,8 @@ mod tests {
             position: Some((12, 7)),
             excerpt: Some("    - path: etc/motd".into()),
         };
-        let text = "  --> web.bu:12:7 ($.storage.files.0.path)\n   |\n12 |     - path: etc/motd\n   |       ^";
+        let text =
+            "  --> web.bu:12:7 ($.storage.files.0.path)\n   |\n12 |     - path: etc/motd\n   |       ^";
         assert_eq!(place.to_string(), text);
         let long = Place { excerpt: Some("x".repeat(500)), position: Some((1, 400)), ..place };
         assert!(long.to_string().lines().all(|line| line.chars().count() < 100));

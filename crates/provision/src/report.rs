@@ -42,7 +42,8 @@ pub(crate) fn write(wanted: &FinalConfig, outcome: &Outcome, env: &Env<'_>) -> R
         Err(error) if error.is_not_found() => None,
         Err(error) => return Err(error),
     };
-    let previous_report = previous.map(|report| Box::new(Result_ { previous_report: None, orlop: None, ..report }));
+    let previous_report =
+        previous.map(|report| Box::new(Result_ { previous_report: None, orlop: None, ..report }));
     let seconds = |time: &Duration| (time.as_secs_f64() * 1000.0).round() / 1000.0;
     let report = Result_ {
         provisioning_boot_id: env.boot_id.clone(),
@@ -53,7 +54,11 @@ pub(crate) fn write(wanted: &FinalConfig, outcome: &Outcome, env: &Env<'_>) -> R
             version: env!("CARGO_PKG_VERSION").to_owned(),
             documents: wanted.documents.names().into_iter().map(str::to_owned).collect(),
             steps: outcome.steps,
-            phase_seconds: outcome.phases.iter().map(|(phase, time)| (phase.name().to_owned(), seconds(time))).collect(),
+            phase_seconds: outcome
+                .phases
+                .iter()
+                .map(|(phase, time)| (phase.name().to_owned(), seconds(time)))
+                .collect(),
             warnings: outcome.plan.warnings.clone(),
         }),
     };

@@ -86,7 +86,8 @@ pub fn resolve<'a>(
         let last = rest.is_empty();
         match lookup(&here).map(|node| &node.kind) {
             Some(Kind::Symlink(target)) if !last || follow_last => {
-                links_left = links_left.checked_sub(1).ok_or_else(|| ResolveError::Loop { path: path.to_owned() })?;
+                links_left =
+                    links_left.checked_sub(1).ok_or_else(|| ResolveError::Loop { path: path.to_owned() })?;
                 if target.starts_with('/') {
                     at.clear();
                 } else {

@@ -141,7 +141,8 @@ impl Root {
     /// When there is no symlink at `path` or its target is not UTF-8.
     pub fn read_link(&self, path: &str) -> Result<String> {
         let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let fd = self.openat2(path, flags, Mode::empty()).map_err(|e| RootError::new("read link", path, e))?;
+        let fd =
+            self.openat2(path, flags, Mode::empty()).map_err(|e| RootError::new("read link", path, e))?;
         let target = rustix::fs::readlinkat(&fd, "", Vec::new())
             .map_err(|errno| RootError::new("read link", path, errno))?;
         target.into_string().map_err(|_| RootError::new("read link", path, Errno::ILSEQ))
@@ -203,8 +204,10 @@ impl Root {
         fill: impl FnOnce(&mut File) -> std::result::Result<(), E>,
     ) -> std::result::Result<(), E> {
         let (parent, name) = self.parent_of(path)?;
-        let (temp, mut file) = temp_file(parent.as_fd(), &name).map_err(|e| RootError::new("create", path, e))?;
-        let written = fill(&mut file).and_then(|()| Ok(self.publish(&parent, &temp, &name, &file, attributes, path)?));
+        let (temp, mut file) =
+            temp_file(parent.as_fd(), &name).map_err(|e| RootError::new("create", path, e))?;
+        let written =
+            fill(&mut file).and_then(|()| Ok(self.publish(&parent, &temp, &name, &file, attributes, path)?));
         if written.is_err() {
             // Leave no temporary file behind; the first error is the one to report.
             let _ = rustix::fs::unlinkat(&parent, temp.as_str(), AtFlags::empty());
@@ -240,8 +243,13 @@ impl Root {
         }
         rustix::fs::renameat(parent, temp, parent, name).map_err(refused)?;
         if self.durability == Durability::Each {
-            let dir = rustix::fs::openat(parent, ".", OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
-                .map_err(refused)?;
+            let dir = rustix::fs::openat(
+                parent,
+                ".",
+                OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC,
+                Mode::empty(),
+            )
+            .map_err(refused)?;
             rustix::fs::fsync(dir).map_err(refused)?;
         }
         Ok(())
@@ -291,8 +299,14 @@ impl Root {
         let (parent, name) = self.parent_of(path)?;
         let refused = |errno| RootError::new("create link", path, errno);
         rustix::fs::symlinkat(target, &parent, name.as_str()).map_err(refused)?;
-        rustix::fs::chownat(&parent, name.as_str(), Some(uid(owner)), Some(gid(group)), AtFlags::SYMLINK_NOFOLLOW)
-            .map_err(refused)
+        rustix::fs::chownat(
+            &parent,
+            name.as_str(),
+            Some(uid(owner)),
+            Some(gid(group)),
+            AtFlags::SYMLINK_NOFOLLOW,
+        )
+        .map_err(refused)
     }
 
     /// Makes `path` another name of the file at `target` (both in the root), and its missing parents.
@@ -336,7 +350,8 @@ impl Root {
     /// When it does not exist or is not a directory.
     pub fn open_dir(&self, path: &str) -> Result<OwnedFd> {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        self.openat2(path, flags, Mode::empty()).map_err(|errno| RootError::new("open directory", path, errno))
+        self.openat2(path, flags, Mode::empty())
+            .map_err(|errno| RootError::new("open directory", path, errno))
     }
 
     /// Opens the directory that holds `path` (made when missing) and gives the last component.
@@ -383,7 +398,13 @@ impl Root {
         let path = if path.is_empty() { "/" } else { path };
         // A rename in a parallel process makes the kernel answer EAGAIN (openat2(2)); trying again is the remedy.
         loop {
-            match rustix::fs::openat2(&self.fd, path, flags, mode, ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS) {
+            match rustix::fs::openat2(
+                &self.fd,
+                path,
+                flags,
+                mode,
+                ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS,
+            ) {
                 Err(Errno::AGAIN | Errno::INTR) => {}
                 answer => return answer,
             }

@@ -45,7 +45,10 @@ pub fn provision(wanted: &FinalConfig, env: &mut Env<'_>, events: Events<'_>) ->
             events(Event::Warning(Phase::Plan, warning.clone()));
         }
         let destructive = first.steps.iter().filter(|step| step.destructive).count();
-        events(Event::Step(Phase::Plan, format!("{} steps, {destructive} of them destructive", first.steps.len())));
+        events(Event::Step(
+            Phase::Plan,
+            format!("{} steps, {destructive} of them destructive", first.steps.len()),
+        ));
         Ok(first)
     })?;
     let mut steps = 0;

@@ -21,7 +21,12 @@ pub(super) struct Accounts {
 
 impl Accounts {
     /// Runs an account program on the tree.
-    pub(super) fn change(&mut self, program: &str, args: &[String], env: &mut Env<'_>) -> Result<(), StepError> {
+    pub(super) fn change(
+        &mut self,
+        program: &str,
+        args: &[String],
+        env: &mut Env<'_>,
+    ) -> Result<(), StepError> {
         *self = Self::default();
         let mut all = Vec::new();
         if env.root.path() != std::path::Path::new("/") {
@@ -32,7 +37,12 @@ impl Accounts {
     }
 
     /// Writes a user's keys.
-    pub(super) fn authorize(&mut self, name: &str, keys: &[String], env: &mut Env<'_>) -> Result<(), StepError> {
+    pub(super) fn authorize(
+        &mut self,
+        name: &str,
+        keys: &[String],
+        env: &mut Env<'_>,
+    ) -> Result<(), StepError> {
         let user = self.find_user(name, &env.root)?.clone();
         let owned = |mode| Attributes { mode, uid: user.uid, gid: user.gid };
         if env.root.stat(&user.home)?.is_none() {

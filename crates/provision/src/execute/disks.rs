@@ -54,7 +54,8 @@ fn with_partitions(mut table: gpt::Table, after: &Table, sectors: u64) -> Result
     let guid = |text: &str| text.parse::<Guid>();
     let mut parts = Vec::new();
     for part in &after.partitions {
-        let old = table.partitions.iter().find(|old| old.number == part.number && old.id.to_string() == part.guid);
+        let old =
+            table.partitions.iter().find(|old| old.number == part.number && old.id.to_string() == part.guid);
         let id = match guid(&part.guid) {
             Ok(id) => id,
             Err(_) => random_guid()?,
@@ -77,10 +78,12 @@ fn with_partitions(mut table: gpt::Table, after: &Table, sectors: u64) -> Result
 /// A GUID of version 4, variant 1 (RFC 9562 section 5.4).
 fn random_guid() -> Result<Guid, StepError> {
     let mut bytes = [0; 16];
-    rustix::rand::getrandom(&mut bytes, rustix::rand::GetRandomFlags::empty()).map_err(|errno| StepError::Device {
-        action: "draw random numbers for",
-        device: "a partition".into(),
-        source: errno.into(),
+    rustix::rand::getrandom(&mut bytes, rustix::rand::GetRandomFlags::empty()).map_err(|errno| {
+        StepError::Device {
+            action: "draw random numbers for",
+            device: "a partition".into(),
+            source: errno.into(),
+        }
     })?;
     bytes[6] = bytes[6] & 0x0f | 0x40;
     bytes[8] = bytes[8] & 0x3f | 0x80;
@@ -189,8 +192,8 @@ fn mount_options(options: &[String]) -> (MountFlags, String) {
             "relatime" => flags |= MountFlags::RELATIME,
             "strictatime" => flags |= MountFlags::STRICTATIME,
             "lazytime" => flags |= MountFlags::LAZYTIME,
-            "defaults" | "suid" | "dev" | "exec" | "async" | "atime" | "auto" | "noauto" | "nofail" | "user"
-            | "nouser" | "users" | "_netdev" => {}
+            "defaults" | "suid" | "dev" | "exec" | "async" | "atime" | "auto" | "noauto" | "nofail"
+            | "user" | "nouser" | "users" | "_netdev" => {}
             other if other.starts_with("x-") || other.starts_with("comment=") => {}
             other => data.push(other),
         }
@@ -204,7 +207,8 @@ mod tests {
 
     #[test]
     fn options_of_mount() {
-        let (flags, data) = mount_options(&["noatime,nofail".into(), "compress=zstd".into(), "x-systemd.a".into()]);
+        let (flags, data) =
+            mount_options(&["noatime,nofail".into(), "compress=zstd".into(), "x-systemd.a".into()]);
         assert_eq!((flags, data.as_str()), (MountFlags::NOATIME, "compress=zstd"));
     }
 }

@@ -136,7 +136,9 @@ impl Documents {
         loop {
             match lineage {
                 Lineage::Nothing => return None,
-                Lineage::Document(index) => return self.list.get(*index).map(|document| document.place(&path)),
+                Lineage::Document(index) => {
+                    return self.list.get(*index).map(|document| document.place(&path));
+                }
                 Lineage::Merged { parent, child, transcript } => match origin(transcript, &path) {
                     Some((Side::Parent, from)) => (lineage, path) = (parent, from),
                     Some((Side::Child, from)) => (lineage, path) = (child, from),

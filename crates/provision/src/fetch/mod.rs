@@ -46,7 +46,12 @@ pub struct FinalConfig {
 impl FinalConfig {
     /// A config at hand, with no documents to point into; for tests and offline plans.
     pub fn of(config: Config) -> Self {
-        Self { config, documents: Documents::none(), settings: HttpSettings::default(), user_config_provided: true }
+        Self {
+            config,
+            documents: Documents::none(),
+            settings: HttpSettings::default(),
+            user_config_provided: true,
+        }
     }
 }
 
@@ -105,7 +110,10 @@ pub fn needs_network(config: &Config) -> bool {
 /// Whether the config has to do with disks, so that all of the machine's drivers and device names are wanted.
 pub fn needs_disks(config: &Config) -> bool {
     let storage = &config.storage;
-    !(storage.disks.is_empty() && storage.filesystems.is_empty() && storage.raid.is_empty() && storage.luks.is_empty())
+    !(storage.disks.is_empty()
+        && storage.filesystems.is_empty()
+        && storage.raid.is_empty()
+        && storage.luks.is_empty())
 }
 
 fn is_data(url: &str) -> bool {

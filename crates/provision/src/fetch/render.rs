@@ -70,11 +70,20 @@ impl<'r, 'n> Renderer<'r, 'n> {
     }
 
     /// Validates the whole and works out how its resources are to be fetched.
-    pub(crate) fn finish(mut self, rendered: Rendered, user_config_provided: bool) -> Result<FinalConfig, Error> {
+    pub(crate) fn finish(
+        mut self,
+        rendered: Rendered,
+        user_config_provided: bool,
+    ) -> Result<FinalConfig, Error> {
         let Rendered { config, documents } = rendered;
-        let report = ignition_spec::validate(&config, ignition_spec::Spec::EXPERIMENTAL);
-        if report.is_fatal() {
-            let errors = report.entries.iter().filter(|entry| entry.severity == ignition_spec::report::Severity::Error);
+        let spec =
+            ignition_spec::Spec::parse(&config.ignition.version).unwrap_or(ignition_spec::Spec::STABLE);
+        let report = ignition_spec::validate(&config, spec);
+        if !documents.names().is_empty() && report.is_fatal() {
+            let errors = report
+                .entries
+                .iter()
+                .filter(|entry| entry.severity == ignition_spec::report::Severity::Error);
             let problems = errors
                 .map(|entry| {
                     let message = format!("the merged config is not valid: {}", entry.message);
@@ -96,14 +105,16 @@ impl<'r, 'n> Renderer<'r, 'n> {
         let documents = Documents::one(read.document);
         if depth >= DEPTH_MAX {
             let problem = Problem::new(format!("configs refer to configs more than {DEPTH_MAX} deep"));
-            let problem = problem.at(documents.place("$.ignition.config")).hint(Some("does a config refer to itself?"));
+            let problem =
+                problem.at(documents.place("$.ignition.config")).hint(Some("does a config refer to itself?"));
             return Err(Error::new(Phase::Fetch, problem));
         }
         let own = Rendered { config: read.config, documents };
         let references = own.config.ignition.config.clone();
         let settings = self.overlaid(inherited, &own)?;
         if references.replace.source.as_deref().is_some_and(|url| !url.is_empty()) {
-            let child = self.reference(&references.replace, &own, "$.ignition.config.replace", &settings, &name)?;
+            let child =
+                self.reference(&references.replace, &own, "$.ignition.config.replace", &settings, &name)?;
             return self.render(child, &settings, depth + 1);
         }
         let mut merged = own.clone();
@@ -129,7 +140,8 @@ impl<'r, 'n> Renderer<'r, 'n> {
         let place = parent.documents.place(path);
         let resource = Resource::of(reference).map_err(|error| problem(&error, place.clone()))?;
         let remote = resource.is_remote();
-        let name = if remote { resource.source.clone() } else { format!("config in {parent_name} at {path}") };
+        let name =
+            if remote { resource.source.clone() } else { format!("config in {parent_name} at {path}") };
         self.say(format!("config {} ({path} of {parent_name})", shorten(&resource.source)));
         let bytes = self.fetch(&resource, settings, place)?;
         Ok(Raw { name, bytes })
@@ -162,7 +174,9 @@ impl<'r, 'n> Renderer<'r, 'n> {
 
     fn settings(&mut self, config: &Config, documents: &Documents) -> Result<HttpSettings, Error> {
         let seconds = |value: Option<i64>| {
-            value.and_then(|value| u64::try_from(value).ok()).filter(|value| *value > 0)
+            value
+                .and_then(|value| u64::try_from(value).ok())
+                .filter(|value| *value > 0)
                 .map(std::time::Duration::from_secs)
         };
         let ignition = &config.ignition;

@@ -175,7 +175,10 @@ pub struct Net<'a> {
 
 impl std::fmt::Debug for Net<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Net").field("client", &self.client).field("is_up", &self.is_up).finish_non_exhaustive()
+        f.debug_struct("Net")
+            .field("client", &self.client)
+            .field("is_up", &self.is_up)
+            .finish_non_exhaustive()
     }
 }
 
@@ -280,7 +283,8 @@ impl Resource {
                 Ok(length) => length,
                 Err(source) => return Err(ResourceError::Gzip { url: self.short(), source }),
             };
-            to.write_all(&buffer[..length]).map_err(|source| ResourceError::Store { url: self.short(), source })?;
+            to.write_all(&buffer[..length])
+                .map_err(|source| ResourceError::Store { url: self.short(), source })?;
         }
     }
 }

@@ -121,7 +121,9 @@ impl Sources {
             let bytes = read(&path)?.unwrap_or_default();
             Ok(Raw { name: path.display().to_string(), bytes })
         });
-        read_all.filter(|raw: &Result<Raw, SourceError>| !matches!(raw, Ok(raw) if raw.bytes.is_empty())).collect()
+        read_all
+            .filter(|raw: &Result<Raw, SourceError>| !matches!(raw, Ok(raw) if raw.bytes.is_empty()))
+            .collect()
     }
 }
 
@@ -135,6 +137,7 @@ fn read(path: &Path) -> Result<Option<Vec<u8>>, SourceError> {
 
 /// The last value of `key=` on a kernel command line, quotes removed.
 pub fn argument<'a>(cmdline: &'a str, key: &str) -> Option<&'a str> {
-    let values = cmdline.split_ascii_whitespace().filter_map(|word| word.strip_prefix(key)?.strip_prefix('='));
-    values.map(|value| value.trim_matches('"')).filter(|value| !value.is_empty()).next_back()
+    let values =
+        cmdline.split_ascii_whitespace().filter_map(|word| word.strip_prefix(key)?.strip_prefix('='));
+    values.map(|value| value.trim_matches('"')).rfind(|value| !value.is_empty())
 }

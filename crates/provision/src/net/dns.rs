@@ -3,8 +3,8 @@
 //! Our programs are static and so have no `getaddrinfo` that could load the machine's NSS modules; on first boot there
 //! is only what DHCP told. Message format: RFC 1035 sections 4.1 and 4.2, AAAA: RFC 3596.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream, UdpSocket};
 use std::io::{Read as _, Write as _};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream, UdpSocket};
 use std::time::Duration;
 
 /// Port of DNS servers.
@@ -100,7 +100,10 @@ impl DnsConfig {
             match key {
                 "nameserver" | "DNS" => self.servers.extend(rest.split_whitespace().filter_map(server)),
                 "search" | "domain" | "DOMAINS" => {
-                    self.search = rest.split_whitespace().map(|domain| domain.trim_matches(['.', '~']).to_owned()).collect();
+                    self.search = rest
+                        .split_whitespace()
+                        .map(|domain| domain.trim_matches(['.', '~']).to_owned())
+                        .collect();
                 }
                 _ => {}
             }
@@ -336,14 +339,20 @@ mod tests {
     #[test]
     fn follows_cname_to_the_address() {
         // Offset 12 is the name in the question; `c` is a label before its `example.org` at offset 16.
-        let message = answer(&[(&[0xc0, 12], TYPE_CNAME, &[1, b'c', 0xc0, 16]), (&[1, b'c', 0xc0, 16], TYPE_A, &[192, 0, 2, 1])]);
+        let message = answer(&[
+            (&[0xc0, 12], TYPE_CNAME, &[1, b'c', 0xc0, 16]),
+            (&[1, b'c', 0xc0, 16], TYPE_A, &[192, 0, 2, 1]),
+        ]);
         let found = decode_answer(&message, "WWW.example.org.", TYPE_A).unwrap();
         assert_eq!(found, [IpAddr::from([192, 0, 2, 1])]);
     }
 
     #[test]
     fn loops_and_short_messages_are_refused() {
-        assert_eq!(decode_answer(&answer(&[(&[0xc0, 33], TYPE_A, &[1, 2, 3, 4])]), "www.example.org", TYPE_A), None);
+        assert_eq!(
+            decode_answer(&answer(&[(&[0xc0, 33], TYPE_A, &[1, 2, 3, 4])]), "www.example.org", TYPE_A),
+            None
+        );
         let whole = answer(&[(&[0xc0, 12], TYPE_A, &[1, 2, 3, 4])]);
         for length in 0..whole.len() {
             assert_eq!(decode_answer(&whole[..length], "www.example.org", TYPE_A), None, "{length} bytes");
@@ -353,7 +362,9 @@ mod tests {
     #[test]
     fn reads_its_configuration() {
         let mut config = DnsConfig::default();
-        config.add_servers("# x\nnameserver 10.0.2.3\nnameserver fe80::1%eth0\noptions edns0\nsearch a.example b.example.\n");
+        config.add_servers(
+            "# x\nnameserver 10.0.2.3\nnameserver fe80::1%eth0\noptions edns0\nsearch a.example b.example.\n",
+        );
         config.add_servers("OPER_STATE=routable\nDNS=192.0.2.53 [2001:db8::53]:5353#dns.example\n");
         config.add_hosts("127.0.0.1 localhost\n10.0.2.2 Host gw # the host\n");
         let servers: Vec<String> = config.servers.iter().map(ToString::to_string).collect();

@@ -166,7 +166,7 @@ impl Client {
         let mut wait = BACKOFF_FIRST;
         for attempt in 1.. {
             let left = settings.total_timeout.map(|total| total.saturating_sub(clock.elapsed() - started));
-            let why = match self.attempt(request, settings, tls.clone(), left, &mut consume) {
+            let why = match self.attempt(request, settings, &tls, left, &mut consume) {
                 Ok(value) => return Ok(value),
                 Err(Failure::Final(error)) => return Err(error),
                 Err(Failure::Transient(why)) => why,
@@ -175,7 +175,12 @@ impl Client {
                 && clock.elapsed() - started + wait >= total
             {
                 let seconds = total.as_secs();
-                return Err(HttpError::TimedOut { url: request.url.clone(), attempts: attempt, seconds, why });
+                return Err(HttpError::TimedOut {
+                    url: request.url.clone(),
+                    attempts: attempt,
+                    seconds,
+                    why,
+                });
             }
             retrying(Retry { url: request.url.clone(), attempt, why, wait });
             clock.sleep(wait);
@@ -188,7 +193,7 @@ impl Client {
         &self,
         request: &Request,
         settings: &HttpSettings,
-        tls: TlsConfig,
+        tls: &TlsConfig,
         left: Option<Duration>,
         consume: &mut dyn FnMut(&mut dyn Read) -> io::Result<T>,
     ) -> Result<T, Failure> {
@@ -211,7 +216,10 @@ impl Client {
                 301 | 302 | 303 | 307 | 308 => {
                     let location = response.headers().get("location").and_then(|value| value.to_str().ok());
                     let location = location.ok_or_else(|| {
-                        Failure::Final(HttpError::Request { url: url.clone(), why: "redirect without a location".into() })
+                        Failure::Final(HttpError::Request {
+                            url: url.clone(),
+                            why: "redirect without a location".into(),
+                        })
                     })?;
                     url = join(&url, location);
                 }
@@ -237,7 +245,9 @@ impl Client {
         }
         let port = uri.port_u16().unwrap_or(if scheme == "https" { 443 } else { 80 });
         let proxy = match settings.proxies.for_url(scheme, host, port) {
-            Some(proxy) => Some(ureq::Proxy::new(proxy).map_err(|error| bad(format!("proxy {proxy}: {error}")))?),
+            Some(proxy) => {
+                Some(ureq::Proxy::new(proxy).map_err(|error| bad(format!("proxy {proxy}: {error}")))?)
+            }
             None => None,
         };
         let headers_timeout = settings.headers_timeout.unwrap_or(HEADERS_TIMEOUT);
@@ -283,7 +293,8 @@ impl Client {
 fn add_certificates(list: &mut Vec<Certificate<'static>>, name: &str, pem: &[u8]) -> Result<(), HttpError> {
     let before = list.len();
     for item in ureq::tls::parse_pem(pem) {
-        let item = item.map_err(|error| HttpError::Authorities { name: name.to_owned(), why: error.to_string() })?;
+        let item =
+            item.map_err(|error| HttpError::Authorities { name: name.to_owned(), why: error.to_string() })?;
         if let PemItem::Certificate(certificate) = item {
             list.push(certificate);
         }
@@ -304,7 +315,9 @@ fn failure(url: &str, error: ureq::Error) -> Failure {
         }
         ureq::Error::BadUri(why) => Failure::Final(HttpError::Request { url, why }),
         ureq::Error::Http(error) => Failure::Final(HttpError::Request { url, why: error.to_string() }),
-        ureq::Error::InvalidProxyUrl => Failure::Final(HttpError::Request { url, why: "the proxy's URL is bad".into() }),
+        ureq::Error::InvalidProxyUrl => {
+            Failure::Final(HttpError::Request { url, why: "the proxy's URL is bad".into() })
+        }
         error => Failure::Transient(error.to_string()),
     }
 }

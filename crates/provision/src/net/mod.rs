@@ -86,11 +86,17 @@ impl Names {
 }
 
 impl Resolver for Names {
-    fn resolve(&self, uri: &Uri, _: &ureq::config::Config, _: NextTimeout) -> Result<ResolvedSocketAddrs, ureq::Error> {
+    fn resolve(
+        &self,
+        uri: &Uri,
+        _: &ureq::config::Config,
+        _: NextTimeout,
+    ) -> Result<ResolvedSocketAddrs, ureq::Error> {
         let host = uri.host().ok_or_else(|| ureq::Error::BadUri(uri.to_string()))?;
         let default_port = if uri.scheme_str() == Some("https") { 443 } else { 80 };
         let port = uri.port_u16().unwrap_or(default_port);
-        let addresses = self.load().lookup(host).map_err(|error| ureq::Error::Io(std::io::Error::other(error)))?;
+        let addresses =
+            self.load().lookup(host).map_err(|error| ureq::Error::Io(std::io::Error::other(error)))?;
         let mut answer = self.empty();
         for address in addresses.into_iter().take(16) {
             answer.push((address, port).into());

@@ -76,7 +76,9 @@ mod tests {
         let proxies = Proxies {
             http: Some("http://p:1".into()),
             https: None,
-            no_proxy: ["example.org", ".sub.example", "10.0.0.0/8", "192.0.2.1", "db.lan:5432"].map(Into::into).into(),
+            no_proxy: ["example.org", ".sub.example", "10.0.0.0/8", "192.0.2.1", "db.lan:5432"]
+                .map(Into::into)
+                .into(),
         };
         for (host, port, proxied) in [
             ("other.example", 80, true),

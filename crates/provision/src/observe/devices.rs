@@ -7,7 +7,11 @@ use ignition_spec::Config;
 
 use super::{Content, Device, ObserveError, Observed};
 
-pub(super) fn observe(config: &Config, devices: &Devices, observed: &mut Observed) -> Result<(), ObserveError> {
+pub(super) fn observe(
+    config: &Config,
+    devices: &Devices,
+    observed: &mut Observed,
+) -> Result<(), ObserveError> {
     let storage = &config.storage;
     if storage.disks.is_empty() && storage.filesystems.is_empty() {
         return Ok(());
@@ -24,7 +28,8 @@ pub(super) fn observe(config: &Config, devices: &Devices, observed: &mut Observe
         });
         let mut used_by: Vec<String> = found.holders.iter().map(|holder| format!("/dev/{holder}")).collect();
         let whole_and_parts = devices.list()?.into_iter().filter(|device| {
-            device.name == found.name || is_disk && device.part_of.as_ref().is_some_and(|(disk, _)| *disk == found.name)
+            device.name == found.name
+                || is_disk && device.part_of.as_ref().is_some_and(|(disk, _)| *disk == found.name)
         });
         for part in whole_and_parts {
             used_by.extend(mounted_at(&mounts, &part.node));

@@ -21,8 +21,19 @@ use crate::root::{Root, RootError};
 
 /// Programs that a plan may call for; which of them are there is observed.
 pub const PROGRAMS: [&str; 13] = [
-    "mkfs.ext4", "mkfs.xfs", "mkfs.btrfs", "mkfs.vfat", "mkswap", "wipefs", "useradd", "usermod", "userdel", "groupadd",
-    "groupmod", "groupdel", "modprobe",
+    "mkfs.ext4",
+    "mkfs.xfs",
+    "mkfs.btrfs",
+    "mkfs.vfat",
+    "mkswap",
+    "wipefs",
+    "useradd",
+    "usermod",
+    "userdel",
+    "groupadd",
+    "groupmod",
+    "groupdel",
+    "modprobe",
 ];
 
 /// Something could not be looked at.

@@ -6,7 +6,7 @@ use ignition_spec::Config;
 use rustix::fs::FileType;
 use sha2::{Digest as _, Sha256};
 
-use super::{Observed, ObserveError, User};
+use super::{ObserveError, Observed, User};
 use crate::fetch::verify::hex;
 use crate::plan::units;
 use crate::resolve::{self, Kind, Node};
@@ -100,7 +100,10 @@ pub(crate) fn passwd(text: &str) -> std::collections::BTreeMap<String, User> {
     let user = |line: &str| {
         let fields: Vec<&str> = line.split(':').collect();
         let [name, _, uid, gid, _, home, ..] = fields[..] else { return None };
-        Some((name.to_owned(), User { uid: uid.parse().ok()?, gid: gid.parse().ok()?, home: home.to_owned() }))
+        Some((
+            name.to_owned(),
+            User { uid: uid.parse().ok()?, gid: gid.parse().ok()?, home: home.to_owned() },
+        ))
     };
     text.lines().filter_map(user).collect()
 }

@@ -9,8 +9,12 @@ use crate::plan::units::{PRESET_PATH, UNIT_DIR};
 use crate::root::Root;
 
 /// Where systemd looks for unit files, highest first (systemd.unit(5), system unit search path).
-const UNIT_PATH: [&str; 4] =
-    ["/etc/systemd/system", "/run/systemd/system", "/usr/local/lib/systemd/system", "/usr/lib/systemd/system"];
+const UNIT_PATH: [&str; 4] = [
+    "/etc/systemd/system",
+    "/run/systemd/system",
+    "/usr/local/lib/systemd/system",
+    "/usr/lib/systemd/system",
+];
 
 pub(super) fn observe(config: &Config, root: &Root, observed: &mut Observed) -> Result<(), ObserveError> {
     let units = &config.systemd.units;

@@ -194,7 +194,9 @@ impl Action {
     /// Whether data of the machine may be lost by it.
     pub fn is_destructive(&self) -> bool {
         match self {
-            Self::Partition { before, changes, .. } => before.is_some() && changes.iter().any(|c| c.is_destructive()),
+            Self::Partition { before, changes, .. } => {
+                before.is_some() && changes.iter().any(|c| c.is_destructive())
+            }
             Self::Wipe { contents, .. } => !contents.is_empty(),
             Self::Remove { .. } => true,
             Self::Account { program, .. } => program == "userdel" || program == "groupdel",
@@ -207,8 +209,12 @@ impl Action {
 impl fmt::Display for Action {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Partition { disk, before, after, changes, .. } => partition(f, disk, before.as_ref(), after, changes),
-            Self::Wipe { device, contents } if contents.is_empty() => write!(f, "wipe {device} (nothing found on it)"),
+            Self::Partition { disk, before, after, changes, .. } => {
+                partition(f, disk, before.as_ref(), after, changes)
+            }
+            Self::Wipe { device, contents } if contents.is_empty() => {
+                write!(f, "wipe {device} (nothing found on it)")
+            }
             Self::Wipe { device, contents } => write!(f, "wipe {device}: loses {}", contents.join(", ")),
             Self::MakeFilesystem { device, format, .. } => write!(f, "make {format} on {device}"),
             Self::ReuseFilesystem { device, format, why } => write!(f, "keep {format} on {device}: {why}"),

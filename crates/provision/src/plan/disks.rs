@@ -46,7 +46,9 @@ pub(super) fn plan(draft: &mut Draft<'_>) -> Mounts {
     for (index, fs) in wanted.config.storage.filesystems.iter().enumerate() {
         let origin = format!("$.storage.filesystems.{index}");
         if let Some(fresh) = plan_filesystem(draft, &origin, fs, &coming) {
-            mounts.extend(fs.path.as_ref().filter(|path| !path.is_empty()).map(|path| (origin, path, fs, fresh)));
+            mounts.extend(
+                fs.path.as_ref().filter(|path| !path.is_empty()).map(|path| (origin, path, fs, fresh)),
+            );
         }
     }
     plan_mounts(draft, mounts)
@@ -63,7 +65,8 @@ fn plan_disk(draft: &mut Draft<'_>, origin: &str, disk: &Disk, coming: &mut BTre
         return draft.refuse(origin, message, "set wipeTable: true to lose it");
     }
     let before = if wipe { None } else { device.table.clone() };
-    let start = before.clone().unwrap_or_else(|| Table::empty(device.sector_bytes.max(512), device.size_bytes));
+    let start =
+        before.clone().unwrap_or_else(|| Table::empty(device.sector_bytes.max(512), device.size_bytes));
     let wishes: Vec<Wanted> = disk.partitions.iter().map(wish).collect();
     let (after, changes) = match partition::decide(&start, &wishes) {
         Ok(decided) => decided,
@@ -87,9 +90,14 @@ fn plan_disk(draft: &mut Draft<'_>, origin: &str, disk: &Disk, coming: &mut BTre
     }
     if wipe {
         // The old table's own contents are what is lost; what the partitions hold cannot be listed here.
-        let lost = device.table.as_ref().map(|table| format!("a table of {} partitions", table.partitions.len()));
+        let lost =
+            device.table.as_ref().map(|table| format!("a table of {} partitions", table.partitions.len()));
         let contents = lost.into_iter().chain(device.contents.iter().map(describe)).collect();
-        draft.step(Phase::Disks, format!("{origin}.wipeTable"), Action::Wipe { device: name.clone(), contents });
+        draft.step(
+            Phase::Disks,
+            format!("{origin}.wipeTable"),
+            Action::Wipe { device: name.clone(), contents },
+        );
         draft.need_program(&format!("{origin}.wipeTable"), "wipefs");
     }
     let node = device.node.clone();
@@ -114,7 +122,8 @@ fn names_of(disk: &str, node: &str, number: u32, label: Option<&str>) -> Vec<Str
         };
         format!("{disk}{separator}{number}")
     };
-    let by_label = label.filter(|label| !label.is_empty()).map(|label| format!("/dev/disk/by-partlabel/{label}"));
+    let by_label =
+        label.filter(|label| !label.is_empty()).map(|label| format!("/dev/disk/by-partlabel/{label}"));
     [numbered(disk), numbered(node)].into_iter().chain(by_label).collect()
 }
 
@@ -135,11 +144,20 @@ fn wish(part: &Partition) -> Wanted {
 }
 
 /// Plans a file system. `Some(true)`: it will be new and empty; `Some(false)`: it is used as it is; `None`: a problem.
-fn plan_filesystem(draft: &mut Draft<'_>, origin: &str, fs: &Filesystem, coming: &BTreeSet<String>) -> Option<bool> {
+fn plan_filesystem(
+    draft: &mut Draft<'_>,
+    origin: &str,
+    fs: &Filesystem,
+    coming: &BTreeSet<String>,
+) -> Option<bool> {
     let format = match fs.format.as_deref() {
         None | Some("" | "none") => return Some(false),
         Some("virtiofs") => {
-            draft.refuse(&format!("{origin}.format"), "virtiofs is not supported yet", "use ext4, xfs, btrfs or vfat");
+            draft.refuse(
+                &format!("{origin}.format"),
+                "virtiofs is not supported yet",
+                "use ext4, xfs, btrfs or vfat",
+            );
             return None;
         }
         Some(format) => format.to_owned(),
@@ -164,11 +182,19 @@ fn plan_filesystem(draft: &mut Draft<'_>, origin: &str, fs: &Filesystem, coming:
         if wipe {
             draft.need_program(&format!("{origin}.wipeFilesystem"), "wipefs");
             let contents = device.contents.iter().map(describe).collect();
-            draft.step(Phase::Disks, format!("{origin}.wipeFilesystem"), Action::Wipe { device: name.clone(), contents });
+            draft.step(
+                Phase::Disks,
+                format!("{origin}.wipeFilesystem"),
+                Action::Wipe { device: name.clone(), contents },
+            );
         }
     }
     let Some(command) = mkfs(&format, fs) else {
-        draft.refuse(&format!("{origin}.format"), format!("{format} cannot be made"), "use ext4, xfs, btrfs, vfat or swap");
+        draft.refuse(
+            &format!("{origin}.format"),
+            format!("{format} cannot be made"),
+            "use ext4, xfs, btrfs, vfat or swap",
+        );
         return None;
     };
     draft.need_program(&format!("{origin}.format"), &command[0]);
@@ -244,9 +270,12 @@ fn mkfs(format: &str, fs: &Filesystem) -> Option<Vec<String>> {
     let (program, force, uuid, label): (_, &[&str], _, _) = match format {
         "ext4" => ("mkfs.ext4", &["-q", "-F"], option("-U", uuid), option("-L", label)),
         "btrfs" => ("mkfs.btrfs", &["-q", "--force"], option("-U", uuid), option("-L", label)),
-        "xfs" => {
-            ("mkfs.xfs", &["-q", "-f"], option("-m", uuid.map(|uuid| format!("uuid={uuid}"))), option("-L", label))
-        }
+        "xfs" => (
+            "mkfs.xfs",
+            &["-q", "-f"],
+            option("-m", uuid.map(|uuid| format!("uuid={uuid}"))),
+            option("-L", label),
+        ),
         "swap" => ("mkswap", &["-f"], option("-U", uuid), option("-L", label)),
         // mkfs.fat takes the serial number as eight hexadecimal digits.
         "vfat" => {
@@ -282,7 +311,11 @@ fn plan_mounts(draft: &mut Draft<'_>, mut wanted: Vec<(String, &String, &Filesys
         if fresh {
             mounts.fresh.push(target.clone());
         }
-        draft.step(Phase::Mount, place, Action::Mount { device: fs.device.clone(), path: target, format, options });
+        draft.step(
+            Phase::Mount,
+            place,
+            Action::Mount { device: fs.device.clone(), path: target, format, options },
+        );
     }
     mounts
 }

@@ -35,7 +35,8 @@ impl Install {
                 "Alias" => &mut install.alias,
                 "Also" => &mut install.also,
                 "DefaultInstance" => {
-                    install.default_instance = Some(value.trim().to_owned()).filter(|value| !value.is_empty());
+                    install.default_instance =
+                        Some(value.trim().to_owned()).filter(|value| !value.is_empty());
                     continue;
                 }
                 _ => continue,
@@ -142,7 +143,12 @@ mod tests {
         let install = Install::parse(text);
         assert_eq!(
             install.links("web.service"),
-            ["a.target.wants/web.service", "b.target.wants/web.service", "web.slice.requires/web.service", "x.service"]
+            [
+                "a.target.wants/web.service",
+                "b.target.wants/web.service",
+                "web.slice.requires/web.service",
+                "x.service"
+            ]
         );
         assert_eq!(install.also, ["y.socket"]);
         assert_eq!(Install::parse("[Install]\nWantedBy=a\nWantedBy=\n"), Install::default());

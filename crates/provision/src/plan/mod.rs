@@ -108,7 +108,8 @@ impl Draft<'_> {
     }
 
     fn warn(&mut self, origin: &str, text: impl std::fmt::Display) {
-        let place = self.wanted.documents.place(origin).map_or_else(|| origin.to_owned(), |place| place.short());
+        let place =
+            self.wanted.documents.place(origin).map_or_else(|| origin.to_owned(), |place| place.short());
         self.warnings.push(format!("{place}: {text}"));
     }
 
@@ -148,7 +149,8 @@ pub fn plan_from(wanted: &FinalConfig, observed: &Observed, progress: Progress) 
     let (steps, warnings, problems) = (Vec::new(), Vec::new(), Vec::new());
     let mut draft = Draft { wanted, observed, steps, warnings, problems, progress };
     refuse::refuse(&mut draft);
-    let mounts = if progress < Progress::Mounted { disks::plan(&mut draft) } else { disks::Mounts::default() };
+    let mounts =
+        if progress < Progress::Mounted { disks::plan(&mut draft) } else { disks::Mounts::default() };
     users::plan(&mut draft);
     let mut world = observed.nodes.clone();
     nodes::plan(&mut draft, &mut world, &mounts);

@@ -50,7 +50,10 @@ pub(super) fn plan(draft: &mut Draft<'_>, world: &mut Nodes, mounts: &Mounts) {
     let storage = &draft.wanted.config.storage;
     let mut entries = Vec::new();
     let directories = storage.directories.iter().enumerate();
-    entries.extend(directories.map(|(n, node)| (format!("$.storage.directories.{n}"), &node.path, Wanted::Directory(node))));
+    entries.extend(
+        directories
+            .map(|(n, node)| (format!("$.storage.directories.{n}"), &node.path, Wanted::Directory(node))),
+    );
     let files = storage.files.iter().enumerate();
     entries.extend(files.map(|(n, node)| (format!("$.storage.files.{n}"), &node.path, Wanted::File(node))));
     let links = storage.links.iter().enumerate();
@@ -89,7 +92,9 @@ pub(super) fn place_of(draft: &mut Draft<'_>, world: &Nodes, origin: &str, path:
             return None;
         }
     };
-    let below = |dir: &String| place == *dir || place.strip_prefix(dir.as_str()).is_some_and(|rest| rest.starts_with('/'));
+    let below = |dir: &String| {
+        place == *dir || place.strip_prefix(dir.as_str()).is_some_and(|rest| rest.starts_with('/'))
+    };
     if let Some(dir) = draft.observed.read_only.iter().find(|dir| below(dir)) {
         let to = if place == path { String::new() } else { format!(" (it is {place})") };
         let message = format!("{path} cannot be written{to}: {dir} is the OS and read-only");
@@ -108,7 +113,13 @@ fn id(number: Option<i64>, name: Option<&String>) -> Option<Id> {
 }
 
 /// What the config gives; else what an existing node has; else the default and root.
-fn access(mode: Option<i64>, user: &NodeUser, group: &NodeGroup, existing: Option<&Node>, default: u32) -> Access {
+fn access(
+    mode: Option<i64>,
+    user: &NodeUser,
+    group: &NodeGroup,
+    existing: Option<&Node>,
+    default: u32,
+) -> Access {
     let mode = mode.and_then(|mode| u32::try_from(mode & 0o7777).ok());
     Access {
         mode: mode.unwrap_or_else(|| existing.map_or(default, |node| node.mode)),
@@ -188,7 +199,11 @@ fn file(draft: &mut Draft<'_>, world: &mut Nodes, origin: &str, path: String, no
 
 /// What a file begins with, what follows, and the digest of the whole where it can be told. What is at hand is
 /// decoded and verified now: a wrong digest is found before anything is changed.
-fn contents(draft: &mut Draft<'_>, origin: &str, node: &File) -> Option<(Base, Vec<Resource>, Option<String>)> {
+fn contents(
+    draft: &mut Draft<'_>,
+    origin: &str,
+    node: &File,
+) -> Option<(Base, Vec<Resource>, Option<String>)> {
     let sections = std::iter::once((format!("{origin}.contents"), &node.contents))
         .chain(node.append.iter().enumerate().map(|(n, part)| (format!("{origin}.append.{n}"), part)));
     let mut parts = Vec::new();
@@ -230,7 +245,8 @@ fn check(resource: &Resource) -> Result<Option<String>, ResourceError> {
         "data" | "http" | "https" => {}
         _ => return Err(ResourceError::Scheme { scheme: resource.scheme() }),
     }
-    let told = resource.hash.as_deref().and_then(|hash| hash.strip_prefix("sha256-")).map(str::to_ascii_lowercase);
+    let told =
+        resource.hash.as_deref().and_then(|hash| hash.strip_prefix("sha256-")).map(str::to_ascii_lowercase);
     Ok(resource.at_hand()?.map(|bytes| sha256_hex(&bytes)).or(told))
 }
 
@@ -242,7 +258,11 @@ fn link(draft: &mut Draft<'_>, world: &mut Nodes, origin: &str, path: String, no
     }
     let true_target = if hard {
         let Ok(place) = resolve(&target, false, |at| world.get(at)) else {
-            return draft.refuse(&format!("{origin}.target"), format!("{target} leads nowhere"), "name a file");
+            return draft.refuse(
+                &format!("{origin}.target"),
+                format!("{target} leads nowhere"),
+                "name a file",
+            );
         };
         match world.get(&place).map(|node| &node.kind) {
             None => {
@@ -251,7 +271,11 @@ fn link(draft: &mut Draft<'_>, world: &mut Nodes, origin: &str, path: String, no
             }
             Some(Kind::Directory) => {
                 let message = format!("{target} is a directory; a hard link needs a file");
-                return draft.refuse(&format!("{origin}.target"), message, "make a symlink: remove hard: true");
+                return draft.refuse(
+                    &format!("{origin}.target"),
+                    message,
+                    "make a symlink: remove hard: true",
+                );
             }
             Some(_) => place,
         }
@@ -261,7 +285,9 @@ fn link(draft: &mut Draft<'_>, world: &mut Nodes, origin: &str, path: String, no
     if let Some(found) = world.get(&path).cloned() {
         let same = match &found.kind {
             Kind::Symlink(found) => !hard && *found == target,
-            _ => hard && found.id != (0, 0) && world.get(&true_target).is_some_and(|node| node.id == found.id),
+            _ => {
+                hard && found.id != (0, 0) && world.get(&true_target).is_some_and(|node| node.id == found.id)
+            }
         };
         if same {
             return;

@@ -6,10 +6,13 @@ pub(super) fn refuse(draft: &mut Draft<'_>) {
     let config = &draft.wanted.config;
     let mut refused: Vec<(String, &str, &str)> = Vec::new();
     let arguments = &config.kernel_arguments;
-    for (list, name) in [(&arguments.should_exist, "shouldExist"), (&arguments.should_not_exist, "shouldNotExist")] {
+    for (list, name) in
+        [(&arguments.should_exist, "shouldExist"), (&arguments.should_not_exist, "shouldNotExist")]
+    {
         if !list.is_empty() {
             let origin = format!("$.kernelArguments.{name}");
-            let hint = "set them at build time in os/orlop.toml, or wait for the release that edits boot entries";
+            let hint =
+                "set them at build time in os/orlop.toml, or wait for the release that edits boot entries";
             refused.push((origin, "kernel arguments cannot be changed by a config yet", hint));
         }
     }

@@ -50,7 +50,10 @@ pub(super) fn plan(draft: &mut Draft<'_>, world: &mut Nodes) {
         let masked = unit.mask == Some(true);
         if let Some(text) = unit.contents.as_deref().filter(|text| !text.is_empty()) {
             if masked {
-                draft.warn(&format!("{origin}.mask"), format!("{} is masked, so its contents have no effect", unit.name));
+                draft.warn(
+                    &format!("{origin}.mask"),
+                    format!("{} is masked, so its contents have no effect", unit.name),
+                );
             } else {
                 write(draft, world, &format!("{origin}.contents"), &unit_path(unit), text);
             }
@@ -64,7 +67,9 @@ pub(super) fn plan(draft: &mut Draft<'_>, world: &mut Nodes) {
             self::mask(draft, world, &format!("{origin}.mask"), &unit_path(unit), mask);
         }
         match unit.enabled {
-            Some(true) => enable(draft, world, &format!("{origin}.enabled"), &unit.name, unit.contents.as_deref()),
+            Some(true) => {
+                enable(draft, world, &format!("{origin}.enabled"), &unit.name, unit.contents.as_deref());
+            }
             Some(false) => disable(draft, world, &format!("{origin}.enabled"), &unit.name),
             None => {}
         }
@@ -82,7 +87,11 @@ fn write(draft: &mut Draft<'_>, world: &mut Nodes, origin: &str, path: &str, tex
             return draft.step(Phase::Files, origin, Action::KeepFile { path, access: ROOT, why });
         }
         Some(Kind::Directory) => {
-            return draft.refuse(origin, format!("{path} is a directory"), "remove its entry from storage.directories");
+            return draft.refuse(
+                origin,
+                format!("{path} is a directory"),
+                "remove its entry from storage.directories",
+            );
         }
         found => found.is_some(),
     };
@@ -124,15 +133,15 @@ fn unit_file(draft: &Draft<'_>, name: &str, own: Option<&str>) -> Option<UnitFil
         return Some(UnitFile { path, text: text.to_owned() });
     }
     let template = super::install::template_of(name);
-    let of_config = draft.wanted.config.systemd.units.iter().find(|unit| {
-        (unit.name == name || Some(&unit.name) == template.as_ref()) && unit.contents.is_some()
-    });
-    let of_config = of_config.map(|unit| UnitFile {
-        path: unit_path(unit),
-        text: unit.contents.clone().unwrap_or_default(),
-    });
+    let of_config =
+        draft.wanted.config.systemd.units.iter().find(|unit| {
+            (unit.name == name || Some(&unit.name) == template.as_ref()) && unit.contents.is_some()
+        });
+    let of_config = of_config
+        .map(|unit| UnitFile { path: unit_path(unit), text: unit.contents.clone().unwrap_or_default() });
     let of_files = draft.wanted.config.storage.files.iter().find(|file| {
-        file.path == path || template.as_ref().is_some_and(|template| file.path == format!("{UNIT_DIR}/{template}"))
+        file.path == path
+            || template.as_ref().is_some_and(|template| file.path == format!("{UNIT_DIR}/{template}"))
     });
     of_config.or_else(|| draft.observed.units.get(name).cloned()).or_else(|| {
         let resource = crate::fetch::resource::Resource::of(&of_files?.contents).ok()?;
@@ -150,7 +159,8 @@ fn enable(draft: &mut Draft<'_>, world: &mut Nodes, origin: &str, name: &str, ow
         }
         seen.push(name.clone());
         let Some(file) = unit_file(draft, &name, own) else {
-            let text = format!("{name} is to be enabled, but neither the config nor the image has such a unit");
+            let text =
+                format!("{name} is to be enabled, but neither the config nor the image has such a unit");
             draft.warn(origin, text);
             continue;
         };
@@ -167,7 +177,8 @@ fn enable(draft: &mut Draft<'_>, world: &mut Nodes, origin: &str, name: &str, ow
                 let why = format!("it links to {target}");
                 draft.step(Phase::Files, origin, Action::Remove { path: path.clone(), why });
             }
-            if !matches!(world.get(&path).map(|node| &node.kind), Some(Kind::Symlink(target)) if *target == file.path) {
+            if !matches!(world.get(&path).map(|node| &node.kind), Some(Kind::Symlink(target)) if *target == file.path)
+            {
                 link(draft, world, origin, path, &file.path);
             }
         }
@@ -223,7 +234,8 @@ fn preset(draft: &mut Draft<'_>, world: &mut Nodes) {
     let mut lines: Vec<String> = lines.into_iter().map(|(head, instances)| head + &instances).collect();
     lines.sort();
     let mut text = draft.observed.preset.clone();
-    for line in lines.iter().filter(|line| !draft.observed.preset.lines().any(|known| known == line.as_str())) {
+    for line in lines.iter().filter(|line| !draft.observed.preset.lines().any(|known| known == line.as_str()))
+    {
         text.push_str(line);
         text.push('\n');
     }

@@ -1,0 +1,163 @@
+//! A machine made of temporary directories.
+
+use std::cell::{Cell, RefCell};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
+
+use provision::execute::{ProgramError, Programs};
+use provision::fetch::resource::Net;
+use provision::fetch::source::Sources;
+use provision::net::http::Client;
+use provision::net::{Clock, Names};
+use provision::{Durability, Env, Error, Event, FetchEnv, FinalConfig, Outcome, Root};
+
+/// A clock on which waiting takes no time.
+#[derive(Debug, Default)]
+pub(crate) struct TestClock {
+    slept: Cell<Duration>,
+}
+
+impl Clock for TestClock {
+    fn elapsed(&self) -> Duration {
+        self.slept.get()
+    }
+
+    fn now(&self) -> SystemTime {
+        SystemTime::UNIX_EPOCH + Duration::from_secs(1_000_000_000)
+    }
+
+    fn sleep(&self, time: Duration) {
+        self.slept.set(self.slept.get() + time);
+    }
+}
+
+/// Programs that only remember their calls.
+#[derive(Debug, Default)]
+pub(crate) struct Recorder {
+    pub(crate) calls: RefCell<Vec<String>>,
+}
+
+impl Programs for Recorder {
+    fn has(&self, _: &str) -> bool {
+        true
+    }
+
+    fn run(&self, program: &str, args: &[String]) -> Result<(), ProgramError> {
+        self.calls.borrow_mut().push(format!("{program} {}", args.join(" ")));
+        Ok(())
+    }
+}
+
+pub(crate) struct Machine {
+    pub(crate) dir: tempfile::TempDir,
+    pub(crate) cmdline: String,
+    pub(crate) clock: TestClock,
+    pub(crate) recorder: Recorder,
+    pub(crate) events: Vec<String>,
+}
+
+impl Machine {
+    pub(crate) fn new() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        for sub in ["root/etc/systemd/system", "root/usr/lib/systemd/system", "root/var/home", "sys", "base"]
+        {
+            std::fs::create_dir_all(dir.path().join(sub)).unwrap();
+        }
+        std::os::unix::fs::symlink("var/home", dir.path().join("root/home")).unwrap();
+        let machine = Self {
+            dir,
+            cmdline: String::new(),
+            clock: TestClock::default(),
+            recorder: Recorder::default(),
+            events: Vec::new(),
+        };
+        let (uid, gid) = (rustix::process::getuid().as_raw(), rustix::process::getgid().as_raw());
+        machine
+            .put("etc/passwd", &format!("root:x:0:0::/root:/bin/sh\nme:x:{uid}:{gid}::/home/me:/bin/sh\n"));
+        machine.put("etc/group", &format!("root:x:0:\nme:x:{gid}:\n"));
+        machine
+    }
+
+    pub(crate) fn root(&self) -> PathBuf {
+        self.dir.path().join("root")
+    }
+
+    pub(crate) fn put(&self, path: &str, text: &str) {
+        let path = self.root().join(path);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, text).unwrap();
+    }
+
+    pub(crate) fn text(&self, path: &str) -> String {
+        std::fs::read_to_string(self.root().join(path)).unwrap()
+    }
+
+    pub(crate) fn link(&self, path: &str) -> String {
+        std::fs::read_link(self.root().join(path)).unwrap().display().to_string()
+    }
+
+    pub(crate) fn fw_cfg(&self, key: &str, bytes: &[u8]) {
+        let dir = self.dir.path().join("sys/firmware/qemu_fw_cfg/by_name").join(key);
+        std::fs::create_dir_all(&dir).unwrap();
+        std::fs::write(dir.join("raw"), bytes).unwrap();
+    }
+
+    pub(crate) fn base(&self, name: &str, text: &str) {
+        let path = self.dir.path().join("base").join(name);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, text).unwrap();
+    }
+
+    fn sources(&self) -> Sources {
+        Sources {
+            sysfs: self.dir.path().join("sys"),
+            cmdline: self.cmdline.clone(),
+            system_dirs: vec![self.dir.path().join("base")],
+            platform: "qemu".into(),
+        }
+    }
+
+    pub(crate) fn fetch(&mut self) -> Result<FinalConfig, Error> {
+        let mut up = |_: &str| Ok(());
+        let client = Client { bundle: None, names: Names::default() };
+        let mut env = FetchEnv { sources: self.sources(), net: Net::new(client, &self.clock, &mut up) };
+        let mut events = Vec::new();
+        let fetched = provision::fetch_config(&mut env, &mut |event| events.push(line(&event)));
+        self.events.extend(events);
+        fetched
+    }
+
+    pub(crate) fn apply(&mut self, wanted: &FinalConfig) -> Result<Outcome, Error> {
+        let mut up = |_: &str| Ok(());
+        let client = Client { bundle: None, names: Names::default() };
+        let mut env = Env {
+            root: Root::open(&self.root(), Durability::AtEnd).unwrap(),
+            devices: block::devices::Devices::default(),
+            programs: &self.recorder,
+            net: Net::new(client, &self.clock, &mut up),
+            device_timeout: Duration::ZERO,
+            boot_id: "boot".into(),
+        };
+        let mut events = Vec::new();
+        let outcome = provision::provision(wanted, &mut env, &mut |event| events.push(line(&event)));
+        self.events.extend(events);
+        outcome
+    }
+
+    /// Gives the machine a config by fw_cfg and boots it, so to say.
+    pub(crate) fn boot(&mut self, config: &str) -> Result<Outcome, Error> {
+        self.fw_cfg("opt/com.coreos/config", config.as_bytes());
+        let wanted = self.fetch()?;
+        self.apply(&wanted)
+    }
+}
+
+fn line(event: &Event) -> String {
+    format!("{}: {}", event.phase().name(), event.text())
+}
+
+/// Permission bits of a file.
+pub(crate) fn mode(path: &Path) -> u32 {
+    use std::os::unix::fs::MetadataExt as _;
+    path.symlink_metadata().unwrap().mode() & 0o7777
+}

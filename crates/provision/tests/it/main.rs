@@ -1,0 +1,4 @@
+//! Provisioning of temporary trees, with real servers on loopback.
+
+mod apply;
+mod machine;
