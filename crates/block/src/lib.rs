@@ -5,3 +5,4 @@ pub mod gpt;
 pub mod guid;
 pub mod partition;
 pub mod probe;
+pub mod verity;

@@ -4,6 +4,7 @@
 //! primary copy is preferred; a disk whose primary is damaged is read from its backup.
 
 mod bytes;
+pub mod prio;
 
 use std::fs::File;
 use std::io;
