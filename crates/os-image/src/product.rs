@@ -16,16 +16,11 @@ pub const VERSION: u32 = 1;
 pub const FILE: &str = "manifest.json";
 
 /// The files of an image directory that have a digest, in the order they are made.
-pub const FILES: &[&str] = &[
-    "usr.erofs",
-    "usr.verity",
-    "vmlinuz",
-    "initramfs.cpio.zst",
-    "cmdline",
-    "uki.efi",
-    "disk.raw",
-    "disk.qcow2",
-];
+pub const FILES: &[&str] =
+    &["usr.erofs", "usr.verity", "vmlinuz", "initramfs.cpio.zst", "cmdline", "uki.efi", "disk.qcow2"];
+/// The disk image for use on the spot. It has no digest: five gigabytes of holes take half a minute to hash, and it is
+/// what `disk.qcow2` unpacks to.
+pub const DISK: &str = "disk.raw";
 
 /// A description of an image.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -48,6 +43,8 @@ pub struct Product {
     pub tree_names: u64,
     /// Bytes in its files.
     pub tree_bytes: u64,
+    /// Length of `disk.raw`, holes included.
+    pub disk_bytes: u64,
     /// What an update or a download carries: `usr.erofs` and `uki.efi` through zstd, in bytes.
     pub compressed_bytes: u64,
     /// Packages: name → version.
@@ -99,8 +96,9 @@ impl Product {
     /// Whether all files are there with the sizes described.
     #[must_use]
     pub fn complete(&self, directory: &Path) -> bool {
-        self.files.iter().all(|(name, info)| {
-            std::fs::metadata(directory.join(name)).is_ok_and(|metadata| metadata.len() == info.bytes)
+        let files = self.files.iter().map(|(name, info)| (name.as_str(), info.bytes));
+        files.chain([(DISK, self.disk_bytes)]).all(|(name, bytes)| {
+            std::fs::metadata(directory.join(name)).is_ok_and(|metadata| metadata.len() == bytes)
         })
     }
 }

@@ -16,7 +16,7 @@ use crate::disk::{self, esp, image, root};
 use crate::hex;
 use crate::lock::Lock;
 use crate::manifest::{Image, Manifest};
-use crate::product::{FILE, FILES, FileInfo, Product, VERSION};
+use crate::product::{DISK, FILE, FILES, FileInfo, Product, VERSION};
 use crate::tree::{KernelModules, OsTree, os_release_text};
 
 /// Finished `usr.erofs` images that are kept for trees that come back.
@@ -162,7 +162,7 @@ impl Workshop<'_> {
         let (usr, verity) = (self.path("usr.erofs"), self.path("usr.verity"));
         let files = image::Files { esp: &esp_file, usr: &usr, verity: &verity, root: &root_file };
         let parts = image::parts(sizes, &names, files);
-        image::write(&parts, name_id(&release, "disk"), &self.path("disk.raw"))?;
+        image::write(&parts, name_id(&release, "disk"), &self.path(DISK))?;
         for path in [esp_file, root_file] {
             fs::remove_file(&path).map_err(BuildError::at("remove", &path))?;
         }
@@ -174,7 +174,7 @@ impl Workshop<'_> {
         let mut convert = self.sdk.command("qemu-img")?;
         convert
             .args(["convert", "-f", "raw", "-O", "qcow2"])
-            .arg(self.path("disk.raw"))
+            .arg(self.path(DISK))
             .arg(self.path("disk.qcow2"));
         Ok(disk::run("qemu-img", &mut convert, self.lock.time_secs)?)
     }
@@ -197,6 +197,9 @@ impl Workshop<'_> {
             tree_sha256: hex(&usr.tree),
             tree_names,
             tree_bytes,
+            disk_bytes: fs::metadata(self.path(DISK))
+                .map_err(BuildError::at("read", &self.path(DISK)))?
+                .len(),
             compressed_bytes: compressed(&self.path("usr.erofs"))? + compressed(&self.path("uki.efi"))?,
             packages: self.lock.packages.values().map(|p| (p.name.clone(), p.version.clone())).collect(),
             files: Default::default(),
