@@ -1,1 +1,180 @@
-//! Butane YAML to Ignition JSON, every variant and version that Orlop reads, with a source map back to the YAML.
+//! Butane YAML to Ignition JSON, with upstream's verdicts and output, and a source map back to the YAML.
+//!
+//! Variant `fcos` 1.0 to 1.7 is read; the others are refused by name for now.
+//!
+//! Principles:
+//! - The source is read by the same table as Ignition (`ignition_spec::section!`), under its snake_case names; only
+//!   sections that Butane adds to are declared again, in [`source`].
+//! - Text to tree ([`yaml`](crate)), tree to sections, Butane's own rules, translation, Ignition's rules on the output:
+//!   each step reports all it finds, and the next is taken only when there is no error.
+//! - Positions are those of the YAML, always: what is made is traced to what asked for it.
+//! - No I/O but through [`Files`].
+//!
+//! ```
+//! let text = "variant: fcos\nversion: 1.5.0\nstorage:\n  files:\n    - path: /a\n      contents: {inline: hi}\n";
+//! let output = butane::transpile(text.as_bytes(), &butane::Options::default()).unwrap();
+//! assert_eq!(output.map.position("$.storage.files.0.contents.source"), Some((6, 26)));
+//! ```
+
+#![forbid(unsafe_code)]
+
+mod boot;
+mod dataurl;
+pub mod files;
+pub mod map;
+mod mode;
+mod mount;
+mod origins;
+mod rules;
+mod scalar;
+pub mod source;
+mod translate;
+mod trees;
+pub mod variant;
+pub mod yaml;
+
+use ignition_spec::check::Checker;
+use ignition_spec::path::Naming;
+use ignition_spec::read::{Reader, document};
+use ignition_spec::report::{Entry, Report, Rule};
+use ignition_spec::{Config, Parsed, Positions, Spec};
+
+pub use files::{FileError, Files, Folder};
+pub use map::{Source, SourceMap};
+
+/// Warnings, and they were to count as errors.
+pub const STRICT: Rule = Rule { code: "strict", text: "Config produced warnings and --strict was specified" };
+
+/// How to transpile.
+#[derive(Clone, Copy, Default)]
+pub struct Options<'o> {
+    /// Local files; without them a config that names any is refused.
+    pub files: Option<&'o dyn Files>,
+    /// Warnings count as errors.
+    pub strict: bool,
+    /// JSON for people.
+    pub pretty: bool,
+    /// Contents are never compressed.
+    pub no_compression: bool,
+}
+
+impl std::fmt::Debug for Options<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { files, strict, pretty, no_compression } = self;
+        let mut out = f.debug_struct("Options");
+        out.field("files", &files.is_some()).field("strict", strict).field("pretty", pretty);
+        out.field("no_compression", no_compression).finish()
+    }
+}
+
+/// An Ignition config made of a Butane text.
+#[derive(Clone, Debug)]
+pub struct Output {
+    /// The config as JSON, with no line end after it.
+    pub json: Vec<u8>,
+    /// The config, of the spec that the variant's version stands for.
+    pub config: Config,
+    /// That spec.
+    pub spec: Spec,
+    /// Warnings, with positions in the YAML.
+    pub report: Report,
+    /// Where in the YAML each part of the JSON came from.
+    pub map: SourceMap,
+}
+
+/// Makes an Ignition config of a Butane text. The report of a refusal has positions in the YAML.
+pub fn transpile(text: &[u8], options: &Options<'_>) -> Result<Output, Report> {
+    let empty =
+        ignition_spec::tree::Node { position: (1, 1), value: ignition_spec::tree::Value::Map(Vec::new()) };
+    let text = yaml::decode(text)?;
+    let tree = yaml::parse(&text)?.unwrap_or(empty);
+    if !matches!(tree.value, ignition_spec::tree::Value::Map(_)) && !tree.value.is_null() {
+        let message = format!("expected an object, found {}", tree.value.kind());
+        return Err(Report::of(
+            Entry::error(ignition_spec::read::WRONG_TYPE, "$").at(tree.position).message(message),
+        ));
+    }
+    let dialect = variant::Dialect::of(&tree)?;
+    let mut reader = Reader::new(Naming::Snake, dialect.spec, dialect.hidden());
+    let source: source::Config = document(&tree, &mut reader);
+    if !reader.errors.is_empty() {
+        return Err(reader.errors);
+    }
+    let positions = Positions::of(&tree, false);
+    let mut report = reader.warnings;
+    let refuse = |mut report: Report| {
+        positions.locate(&mut report);
+        Err(report)
+    };
+    Checker::new(Naming::Snake, dialect.spec, source::OWNER, &mut report).rules(&source);
+    if report.is_fatal() {
+        return refuse(report);
+    }
+    let (config, origins, mut found) =
+        translate::translate(source, dialect, options.files, !options.no_compression);
+    report.entries.append(&mut found.entries);
+    if report.is_fatal() {
+        return refuse(report);
+    }
+    let mut checker = Checker::new(Naming::Camel, dialect.spec, ignition_spec::config::OWNER, &mut found);
+    checker.duplicates(&config);
+    checker.rules(&config);
+    for entry in &mut found.entries {
+        entry.path = origins.source(&entry.path);
+    }
+    report.entries.append(&mut found.entries);
+    if options.strict && !report.is_empty() && !report.is_fatal() {
+        report.push(Entry::error(STRICT, ""));
+    }
+    if report.is_fatal() {
+        return refuse(report);
+    }
+    positions.locate(&mut report);
+    let json = if options.pretty { config.to_json_pretty() } else { config.to_json() };
+    let map = SourceMap::of(&json, &origins, &positions);
+    Ok(Output { json, config, spec: dialect.spec, report, map })
+}
+
+/// A config of either kind, as a machine may be given one.
+#[derive(Debug)]
+pub struct Document {
+    /// The config, translated up; positions are those of the Ignition JSON.
+    pub parsed: Parsed,
+    /// What a Butane text was transpiled to; nothing when the text was Ignition JSON.
+    pub transpiled: Option<Output>,
+}
+
+/// Reads Ignition JSON or Butane YAML, whichever `bytes` are.
+///
+/// Bytes that start an object of JSON are JSON, unless only a reader of YAML finds a `variant` in them.
+pub fn read(bytes: &[u8], options: &Options<'_>) -> Result<Document, Report> {
+    if is_butane(bytes) {
+        let output = transpile(bytes, options)?;
+        let parsed = ignition_spec::parse(&output.json)?;
+        return Ok(Document { parsed, transpiled: Some(output) });
+    }
+    Ok(Document { parsed: ignition_spec::parse(bytes)?, transpiled: None })
+}
+
+/// True when `bytes` are Butane rather than Ignition JSON.
+pub fn is_butane(bytes: &[u8]) -> bool {
+    let starts_object = bytes.iter().find(|byte| !byte.is_ascii_whitespace()) == Some(&b'{');
+    if starts_object && ignition_spec::json::parse(bytes).is_ok_and(|tree| tree.get("variant").is_none()) {
+        return false;
+    }
+    let names_variant =
+        |text: &str| yaml::parse(text).map(|tree| tree.is_some_and(|tree| tree.get("variant").is_some()));
+    match yaml::decode(bytes).and_then(|text| names_variant(&text)) {
+        Ok(named) => named,
+        // No YAML either: what starts an object was meant to be JSON, all else to be YAML.
+        Err(_) => !starts_object && !bytes.is_empty(),
+    }
+}
+
+/// Fuzz entry: any bytes must be transpiled or refused, and what comes out must be a valid config.
+pub fn fuzz_yaml(bytes: &[u8]) {
+    let Ok(output) = transpile(bytes, &Options::default()) else { return };
+    if let Err(report) = ignition_spec::parse(&output.json) {
+        panic!("an output that Ignition refuses: {report}");
+    }
+}

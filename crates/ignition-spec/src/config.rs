@@ -9,6 +9,9 @@ use crate::check::{disks, nodes, resource, systemd};
 use crate::section;
 use crate::write;
 
+/// The module whose sections have Ignition's rules; see [`Checker::new`](crate::check::Checker::new).
+pub const OWNER: &str = module_path!();
+
 impl Config {
     /// The config as compact JSON.
     pub fn to_json(&self) -> Vec<u8> {

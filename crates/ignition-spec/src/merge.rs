@@ -26,19 +26,36 @@ pub enum Side {
 pub struct Transcript {
     /// For the path of a subtree of the result: the subtree that it was copied from.
     copied: HashMap<String, (Side, String)>,
+    /// For the path of a list entry that both have: the paths in parent and child.
+    shared: HashMap<String, (String, String)>,
 }
 
 impl Transcript {
-    /// Where the value at `result_path` came from: its config and its path there. Nothing for sections that both
-    /// configs share in, and for paths that the result has not.
-    pub fn origin(&self, result_path: &str) -> Option<(Side, String)> {
+    /// Where the value at `result_path` came from: its config and its path there. For a section that both share in it
+    /// is the child's.
+    pub fn origin(&self, result_path: &str) -> (Side, String) {
         let mut prefix = result_path;
         loop {
+            let rest = &result_path[prefix.len()..];
             if let Some((side, from)) = self.copied.get(prefix) {
-                return Some((*side, format!("{from}{}", &result_path[prefix.len()..])));
+                return (*side, format!("{from}{rest}"));
             }
-            prefix = path::parent(prefix)?;
+            if let Some((_, of_child)) = self.shared.get(prefix) {
+                return (Side::Child, format!("{of_child}{rest}"));
+            }
+            match path::parent(prefix) {
+                Some(parent) => prefix = parent,
+                None => return (Side::Child, result_path.to_owned()),
+            }
         }
+    }
+
+    /// The entries of lists that both configs have: (path in the result, in the parent, in the child), sorted.
+    pub fn shared(&self) -> Vec<(&str, &str, &str)> {
+        let mut all: Vec<_> =
+            self.shared.iter().map(|(to, (parent, child))| (&**to, &**parent, &**child)).collect();
+        all.sort_unstable();
+        all
     }
 
     /// All subtrees that were copied whole: (path in the result, config, path there), sorted.
@@ -91,6 +108,8 @@ impl Merger {
         self.parent.push_index(of_parent);
         self.child.push_index(of_child);
         self.result.push_index(of_result);
+        let from = (self.parent.to_string(), self.child.to_string());
+        self.transcript.shared.insert(self.result.to_string(), from);
     }
 
     /// Out of a field or an entry.

@@ -58,8 +58,7 @@ impl<'r> Reader<'r> {
                     if !exact {
                         self.unused(member, S::FIELDS);
                     } else if members[..at].iter().any(|earlier| earlier.key == member.key) {
-                        let path = self.path.join(&[&member.key]);
-                        self.warnings.push(Entry::warning(DUPLICATE_KEY, path).at(member.position));
+                        self.repeated(member);
                     }
                 }
                 None => self.unused(member, S::FIELDS),
@@ -89,11 +88,29 @@ impl<'r> Reader<'r> {
     }
 
     fn is_hidden(&self, field: &Field) -> bool {
-        // In 3.0 the references to configs and certificates had no compression; those to contents had.
+        // In 3.0 the references to configs and certificates had no compression (nor, in Butane, `inline`); those to
+        // contents had.
         let early = self.spec == Spec::OLDEST
-            && field.camel == "compression"
+            && matches!(field.camel, "compression" | "inline")
             && self.path.starts_with_key("ignition");
         early || self.hidden.contains(&field.camel)
+    }
+
+    /// Upstream's YAML reader refuses a key that is there twice; its JSON reader does not.
+    fn repeated(&mut self, member: &Member<'_>) {
+        let path = self.path.join(&[&member.key]);
+        match self.path.naming() {
+            Naming::Camel => self.warnings.push(Entry::warning(DUPLICATE_KEY, path).at(member.position)),
+            Naming::Snake => {
+                let message = format!("key {} is given twice", member.key);
+                self.errors.push(Entry::error(DUPLICATE_KEY, path).at(member.position).message(message));
+            }
+        }
+    }
+
+    /// True when an entry of a list does not count: YAML's nulls.
+    pub fn skips(&self, item: &Node<'_>) -> bool {
+        self.path.naming() == Naming::Snake && item.value.is_null()
     }
 
     fn unused(&mut self, member: &Member<'_>, fields: &[Field]) {

@@ -160,8 +160,12 @@ macro_rules! section {
 
             #[allow(unused_variables)]
             fn walk(&self, checker: &mut $crate::check::Checker<'_>) {
-                if checker.enter() {
-                    $( $check(self, checker); )?
+                if checker.checks_rules() {
+                    $(
+                        if checker.owns(module_path!()) {
+                            $check(self, checker);
+                        }
+                    )?
                 } else {
                     let mut lists = $crate::check::Lists::default();
                     $( lists.take($camel, stringify!($field), &self.$field, $crate::listing!($($listing)?), checker); )*

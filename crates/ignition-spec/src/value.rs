@@ -150,6 +150,9 @@ impl<T: ConfigValue> ConfigValue for Vec<T> {
         };
         self.reserve(items.len());
         for (index, item) in items.iter().enumerate() {
+            if reader.skips(item) {
+                continue;
+            }
             let mut value = T::default();
             reader.path.push_index(index);
             value.read(item, reader);

@@ -12,7 +12,7 @@ use std::borrow::Cow;
 use std::collections::HashMap;
 use std::fmt;
 
-use crate::config::Config;
+use crate::config::{self, Config};
 use crate::path::{Naming, Path};
 use crate::report::{Entry, Report, Rule};
 use crate::schema::{ConfigValue, Listing};
@@ -24,8 +24,9 @@ pub const DUPLICATE: Rule = Rule { code: "duplicate-entry", text: "duplicate ent
 /// What `config` breaks of the rules of `spec`; entries have no positions yet.
 pub fn validate(config: &Config, spec: Spec) -> Report {
     let mut report = Report::default();
-    let mut checker = Checker::new(Naming::Camel, spec, &mut report);
-    checker.walk(config);
+    let mut checker = Checker::new(Naming::Camel, spec, config::OWNER, &mut report);
+    checker.rules(config);
+    checker.duplicates(config);
     report
 }
 
@@ -37,6 +38,9 @@ pub struct Checker<'c> {
     /// The spec whose rules hold.
     pub spec: Spec,
     pass: Pass,
+    /// The module whose sections have their rules checked: Butane's source has rules of its own, and the Ignition
+    /// sections within it are checked only after translation.
+    owner: &'static str,
     report: &'c mut Report,
 }
 
@@ -47,22 +51,32 @@ enum Pass {
 }
 
 impl<'c> Checker<'c> {
-    /// A checker of documents whose keys are spelt in `naming`.
-    pub fn new(naming: Naming, spec: Spec, report: &'c mut Report) -> Self {
-        Self { path: Path::new(naming), spec, pass: Pass::Rules, report }
+    /// A checker of documents whose keys are spelt in `naming`, by the rules of the sections that module `owner`
+    /// declares.
+    pub fn new(naming: Naming, spec: Spec, owner: &'static str, report: &'c mut Report) -> Self {
+        Self { path: Path::new(naming), spec, pass: Pass::Rules, owner, report }
     }
 
-    /// Walks `section` for its rules, then for duplicates.
-    pub fn walk(&mut self, section: &impl ConfigValue) {
-        for pass in [Pass::Rules, Pass::Duplicates] {
-            self.pass = pass;
-            section.walk(self);
-        }
+    /// Walks `section` for its rules.
+    pub fn rules(&mut self, section: &impl ConfigValue) {
+        self.pass = Pass::Rules;
+        section.walk(self);
     }
 
-    /// Called by a section when the walk comes to it: true when its rules are to be checked, false when its lists are.
-    pub fn enter(&mut self) -> bool {
+    /// Walks `section` for entries that are defined twice.
+    pub fn duplicates(&mut self, section: &impl ConfigValue) {
+        self.pass = Pass::Duplicates;
+        section.walk(self);
+    }
+
+    /// Asked by a section: whether its rules are to be checked, or its lists.
+    pub fn checks_rules(&self) -> bool {
         self.pass == Pass::Rules
+    }
+
+    /// Asked by a section: whether the rules of sections that `module` declares hold.
+    pub fn owns(&self, module: &str) -> bool {
+        module == self.owner
     }
 
     /// True when the rules of 3.`minor` hold.
@@ -120,11 +134,11 @@ impl<'a> Lists<'a> {
 }
 
 /// True for `Some(true)`.
-pub(crate) fn is_true(value: Option<bool>) -> bool {
+pub fn is_true(value: Option<bool>) -> bool {
     value == Some(true)
 }
 
 /// The text, unless it is missing or empty.
-pub(crate) fn non_empty(value: &Option<String>) -> Option<&str> {
+pub fn non_empty(value: &Option<String>) -> Option<&str> {
     value.as_deref().filter(|text| !text.is_empty())
 }

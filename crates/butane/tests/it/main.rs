@@ -1,0 +1,6 @@
+//! Integration tests of `butane`.
+#![allow(clippy::print_stderr, reason = "tests say what they skip and measure")]
+
+mod properties;
+mod transpile;
+mod verdicts;
