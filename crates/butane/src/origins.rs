@@ -68,8 +68,9 @@ impl Origins {
             Below::Mirror if output == "$.ignition.version" => "$.version".into(),
             Below::Mirror => snake(output),
             Below::Merged { transcript, parent, child } => match transcript.origin(output) {
-                (Side::Parent, path) => parent.source(&path),
-                (Side::Child, path) => child.source(&path),
+                Some((Side::Parent, path)) => parent.source(&path),
+                Some((Side::Child, path)) => child.source(&path),
+                None => child.source(output),
             },
         }
     }

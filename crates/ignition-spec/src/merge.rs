@@ -31,22 +31,19 @@ pub struct Transcript {
 }
 
 impl Transcript {
-    /// Where the value at `result_path` came from: its config and its path there. For a section that both share in it
-    /// is the child's.
-    pub fn origin(&self, result_path: &str) -> (Side, String) {
+    /// Where the value at `result_path` came from: its config and its path there. For an entry of a list that both
+    /// configs have it is the child's; for a section that both share in there is none.
+    pub fn origin(&self, result_path: &str) -> Option<(Side, String)> {
         let mut prefix = result_path;
         loop {
             let rest = &result_path[prefix.len()..];
             if let Some((side, from)) = self.copied.get(prefix) {
-                return (*side, format!("{from}{rest}"));
+                return Some((*side, format!("{from}{rest}")));
             }
             if let Some((_, of_child)) = self.shared.get(prefix) {
-                return (Side::Child, format!("{of_child}{rest}"));
+                return Some((Side::Child, format!("{of_child}{rest}")));
             }
-            match path::parent(prefix) {
-                Some(parent) => prefix = parent,
-                None => return (Side::Child, result_path.to_owned()),
-            }
+            prefix = path::parent(prefix)?;
         }
     }
 
