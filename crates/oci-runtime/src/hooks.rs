@@ -109,7 +109,7 @@ mod tests {
         assert_eq!(run_one(&shell("test \"$WORD\" = x=y && test \"$(cat)\" = '{}'", None), "{}"), Ok(()));
         assert_eq!(run_one(&shell("exit 3", Some(5)), "{}"), Err("exit code 3".into()));
         assert_eq!(run_one(&shell("kill -9 $$", None), "{}"), Err("killed by signal 9".into()));
-        assert_eq!(run_one(&shell("sleep 30", Some(1)), "{}"), Err("still running after 1 s".into()));
+        assert_eq!(run_one(&shell("exec sleep 30", Some(1)), "{}"), Err("still running after 1 s".into()));
         let missing = Hook { path: "/no/such".into(), ..shell("", None) };
         assert!(run_one(&missing, "{}").unwrap_err().starts_with("cannot run"));
     }

@@ -35,7 +35,7 @@ pub(crate) const GLOBAL: &[Opt] = &[
     option("log-format", "", "FORMAT", "text (default) or json"),
     flag("debug", "", "accepted for callers; nothing more is said"),
     flag("systemd-cgroup", "", "refused: orun has no systemd driver yet"),
-    option("rootless", "", "MODE", "true, false or auto (default); found out by itself"),
+    option("rootless", "", "MODE", "true, false or auto; found out by itself"),
     option("criu", "", "FILE", "accepted for callers; orun does no checkpoints"),
     flag("help", "h", "show this help"),
     flag("version", "v", "show the version"),

@@ -2,7 +2,7 @@
 
 use linux::seccomp::Instruction;
 
-use super::Segment;
+use super::{Decision, Segment};
 use crate::spec::seccomp::{Action, Arg, Op};
 
 // Operations of `linux/filter.h`.
@@ -51,6 +51,8 @@ pub(super) enum Target {
 pub(super) struct Assembler {
     reversed: Vec<Instruction>,
     returns: Vec<(Action, usize)>,
+    /// Written decisions with conditions: profiles give many calls the same ones.
+    decided: Vec<(Decision, Target)>,
 }
 
 /// Farthest conditional jump; two less than the field holds, for two trampolines written in between.
@@ -58,7 +60,7 @@ const NEAR: usize = 253;
 
 impl Assembler {
     pub(super) fn new() -> Self {
-        Self { reversed: Vec::new(), returns: Vec::new() }
+        Self { reversed: Vec::new(), returns: Vec::new(), decided: Vec::new() }
     }
 
     fn push(&mut self, code: u16, jt: u8, jf: u8, k: u32) -> Target {
@@ -162,6 +164,9 @@ impl Assembler {
     }
 
     fn decide(&mut self, segment: &Segment) -> Target {
+        if let Some((_, target)) = self.decided.iter().find(|(known, _)| *known == segment.decision) {
+            return *target;
+        }
         let mut otherwise = Target::Do(segment.decision.otherwise);
         for (args, action) in segment.decision.conditional.iter().rev() {
             let mut matched = Target::Do(*action);
@@ -169,6 +174,9 @@ impl Assembler {
                 matched = self.compare(*arg, matched, otherwise);
             }
             otherwise = matched;
+        }
+        if !segment.decision.conditional.is_empty() {
+            self.decided.push((segment.decision.clone(), otherwise));
         }
         otherwise
     }
