@@ -5,6 +5,7 @@
 //! the literals, then the match's distance in two bytes. The last sequence has literals only. The last five bytes are
 //! always literals, and the last match begins at least twelve bytes before the end.
 
+mod chains;
 mod decode;
 mod encode;
 

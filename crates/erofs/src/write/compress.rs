@@ -68,9 +68,10 @@ impl Compressor {
     pub(super) fn segment(&mut self, content: &[u8], last: bool) -> Segment {
         let mut segment = Segment::default();
         let mut at = 0;
+        self.encoder.begin();
         while at < content.len() {
             let rest = &content[at..];
-            let (taken, packed) = self.encoder.fill(rest, &mut self.cluster);
+            let (taken, packed) = self.encoder.fill(content, at, &mut self.cluster);
             let packed = &self.cluster[..packed];
             let ends = taken == rest.len();
             if last && ends && packed.len() <= TAIL_BYTES_MAX && packed.len() < rest.len() {
