@@ -80,11 +80,11 @@ fn length(block: &[u8], at: &mut usize, field: usize) -> Result<usize, DecodeErr
 
 /// Copies `length` bytes from `distance` before `done`; source and target overlap when the match is longer than far.
 fn copy_match(out: &mut [u8], done: usize, distance: usize, length: usize) {
-    let (mut from, mut to, end) = (done - distance, done, done + length);
+    let (from, mut to, end) = (done - distance, done, done + length);
     while to < end {
+        // All from `from` to `to` repeats with the distance as its period.
         let step = (to - from).min(end - to);
         out.copy_within(from..from + step, to);
         to += step;
-        from = done - distance;
     }
 }

@@ -1,76 +1,86 @@
 //! The encoder: fills a given space with as much input as goes in.
 
-use super::chains::{Chains, Effort, Match};
+use super::chains::{Bounds, Chains, Match};
 use super::{END_LITERALS, END_MATCH_START, LENGTH_MORE, MATCH_MIN};
 
 /// Room that every sequence leaves behind it: a token and twelve literals, so that a block may end after any of them.
 const CLOSING_BYTES: usize = 1 + END_MATCH_START;
+
+/// [`Effort`] by level, from 1 on. A change here changes the bytes of images.
+const EFFORTS: [[u32; 2]; 9] =
+    [[2, 1], [4, 2], [4, 4], [8, 4], [8, 8], [16, 8], [16, 16], [64, 32], [256, 256]];
+
+/// How many candidates a search looks at.
+#[derive(Debug, Clone, Copy)]
+struct Effort {
+    /// Where there is no match yet.
+    first: u32,
+    /// Where a longer one would be better still.
+    better: u32,
+}
 
 /// Compresses into clusters of a fixed size.
 #[derive(Debug)]
 pub struct Encoder {
     chains: Chains,
     effort: Effort,
+    /// The matches of the last block.
+    matches: Vec<Match>,
 }
 
 impl Encoder {
     /// An encoder of a level from 1 to 9; others are taken for the nearest.
     #[must_use]
     pub fn new(level: u8) -> Self {
-        let effort = match level {
-            0 | 1 => Effort { long: 1, short: 1 },
-            2 => Effort { long: 2, short: 2 },
-            3 => Effort { long: 4, short: 4 },
-            4 => Effort { long: 8, short: 8 },
-            5 => Effort { long: 16, short: 4 },
-            6 => Effort { long: 16, short: 16 },
-            7 => Effort { long: 32, short: 16 },
-            8 => Effort { long: 64, short: 64 },
-            _ => Effort { long: 256, short: 256 },
-        };
-        Self { chains: Chains::new(), effort }
+        let [first, better] = EFFORTS[usize::from(level).clamp(1, EFFORTS.len()) - 1];
+        Self { chains: Chains::new(), effort: Effort { first, better }, matches: Vec::new() }
     }
 
-    /// Begins with another input: the next call of [`Encoder::fill`] may be given it.
-    pub fn begin(&mut self) {
+    /// Compresses from the beginning of `input` until it or `out` ends: gives the bytes taken and those written.
+    pub fn fill(&mut self, input: &[u8], out: &mut [u8]) -> (usize, usize) {
         self.chains.begin();
-    }
-
-    /// Compresses `input` from `from` on into `out` until one of them ends: gives the bytes taken and those written.
-    /// The block decodes by itself. Between two calls of [`Encoder::begin`], `input` must be the same.
-    pub fn fill(&mut self, input: &[u8], from: usize, out: &mut [u8]) -> (usize, usize) {
-        let mut block = Block { out, len: 0, anchor: from };
-        let match_end = input.len().saturating_sub(END_LITERALS);
+        self.matches.clear();
+        let mut block = Block { out, len: 0, anchor: 0 };
+        let bounds = Bounds { low: 0, end: input.len().saturating_sub(END_LITERALS) };
         let search_end = (input.len() + 1).saturating_sub(END_MATCH_START);
-        let bounds = (from, match_end);
-        let mut at = from;
+        let mut at = 0;
         while at < search_end && at - block.anchor <= block.room() {
-            let Some(found) = self.chains.find(input, at, bounds, MATCH_MIN - 1, self.effort) else {
+            let Some(found) = self.chains.find(input, at, bounds, MATCH_MIN - 1, self.effort.first) else {
                 at += 1;
                 continue;
             };
             let found = self.improve(input, bounds, search_end, found);
-            let found = extend_back(input, found, block.anchor, from);
+            let found = extend_back(input, found, block.anchor);
             if !block.sequence(input, found) {
                 break;
             }
+            self.matches.push(found);
             at = found.start + found.length;
         }
         block.close(input);
-        (block.anchor - from, block.len)
+        (block.anchor, block.len)
+    }
+
+    /// Writes what the last [`Encoder::fill`] found, with the same `input`, into less space.
+    pub fn refill(&self, input: &[u8], out: &mut [u8]) -> (usize, usize) {
+        let mut block = Block { out, len: 0, anchor: 0 };
+        self.matches.iter().all(|&found| block.sequence(input, found));
+        block.close(input);
+        (block.anchor, block.len)
     }
 
     /// Looks whether a match that begins a little later is longer.
     #[inline]
-    fn improve(&mut self, input: &[u8], bounds: (usize, usize), search_end: usize, found: Match) -> Match {
+    fn improve(&mut self, input: &[u8], bounds: Bounds, search_end: usize, found: Match) -> Match {
         let mut found = found;
         loop {
             let next = found.start + 1;
             if next + 1 >= search_end {
                 return found;
             }
-            let better = self.chains.find(input, next, bounds, found.length, self.effort);
-            let better = better.or_else(|| self.chains.find(input, next + 1, bounds, found.length, self.effort));
+            let better = self.chains.find(input, next, bounds, found.length, self.effort.better);
+            let better = better
+                .or_else(|| self.chains.find(input, next + 1, bounds, found.length, self.effort.better));
             match better {
                 Some(better) => found = better,
                 None => return found,
@@ -80,14 +90,13 @@ impl Encoder {
 }
 
 #[inline]
-fn extend_back(input: &[u8], found: Match, anchor: usize, low: usize) -> Match {
-    let Match { mut start, mut length, mut source } = found;
-    while start > anchor && source > low && input[start - 1] == input[source - 1] {
+fn extend_back(input: &[u8], found: Match, anchor: usize) -> Match {
+    let Match { mut start, mut length, distance } = found;
+    while start > anchor && start > distance && input[start - 1] == input[start - distance - 1] {
         start -= 1;
-        source -= 1;
         length += 1;
     }
-    Match { start, length, source }
+    Match { start, length, distance }
 }
 
 /// A block being written.
@@ -107,7 +116,6 @@ impl Block<'_> {
     #[inline]
     fn sequence(&mut self, input: &[u8], found: Match) -> bool {
         let literals = &input[self.anchor..found.start];
-        let distance = found.start - found.source;
         let extra = found.length - MATCH_MIN;
         let needs = 1 + length_bytes(literals.len()) + literals.len() + 2 + length_bytes(extra);
         if needs + CLOSING_BYTES > self.room() {
@@ -115,7 +123,7 @@ impl Block<'_> {
         }
         let token_at = self.len;
         let high = self.literals(literals);
-        self.put(&(distance as u16).to_le_bytes());
+        self.put(&(found.distance as u16).to_le_bytes());
         let low = self.length(extra);
         self.out[token_at] = high << 4 | low;
         self.anchor = found.start + found.length;

@@ -68,12 +68,19 @@ impl Compressor {
     pub(super) fn segment(&mut self, content: &[u8], last: bool) -> Segment {
         let mut segment = Segment::default();
         let mut at = 0;
-        self.encoder.begin();
         while at < content.len() {
             let rest = &content[at..];
-            let (taken, packed) = self.encoder.fill(content, at, &mut self.cluster);
-            let packed = &self.cluster[..packed];
+            let (taken, packed) = self.encoder.fill(rest, &mut self.cluster);
             let ends = taken == rest.len();
+            if last
+                && ends
+                && let Some((taken, packed)) = self.whole_blocks(rest, packed)
+            {
+                segment.push(at, false, &self.cluster[..packed]);
+                at += taken;
+                continue;
+            }
+            let packed = &self.cluster[..packed];
             if last && ends && packed.len() <= TAIL_BYTES_MAX && packed.len() < rest.len() {
                 segment.push_tail(at, false, packed);
                 at += taken;
@@ -90,6 +97,20 @@ impl Compressor {
             }
         }
         segment
+    }
+
+    /// The same piece, less what would only begin a further block: that then goes behind the indexes.
+    fn whole_blocks(&mut self, rest: &[u8], packed: usize) -> Option<(usize, usize)> {
+        let whole = packed / BLOCK_BYTES * BLOCK_BYTES;
+        if whole == 0 || whole == packed {
+            return None;
+        }
+        let (taken, packed) = self.encoder.refill(rest, &mut self.cluster[..whole]);
+        if taken > whole {
+            return Some((taken, packed));
+        }
+        self.encoder.refill(rest, &mut self.cluster);
+        None
     }
 }
 
