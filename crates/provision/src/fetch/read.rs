@@ -49,10 +49,19 @@ fn ignition(name: &str, bytes: Vec<u8>, maps: &[SourceMap]) -> Result<Read, Erro
     }
 }
 
-fn butane_text(name: &str, _: &[u8]) -> Result<Read, Error> {
-    let problem =
-        Problem::new(format!("{name} is not Ignition JSON, and Butane YAML cannot be read at boot yet"));
-    Err(Error::new(Phase::Fetch, problem.hint(Some("translate it first: orlop config transpile"))))
+fn butane_text(name: &str, bytes: &[u8]) -> Result<Read, Error> {
+    let text = String::from_utf8_lossy(bytes).into_owned();
+    let written =
+        Document::butane(SourceMap { file: name.to_owned(), text: text.clone(), ..SourceMap::default() });
+    // Local files are a matter of the workstation: at boot there is no directory they could be in.
+    let output =
+        butane::transpile(bytes, &butane::Options::default()).map_err(|report| refused(&report, &written))?;
+    let paths = output.map.paths().map(|(path, position)| (path.to_owned(), position)).collect();
+    let document = Document::butane(SourceMap { file: name.to_owned(), text, paths, ..SourceMap::default() });
+    let parsed = ignition_spec::parse(&output.json).map_err(|report| refused_by_path(&report, &document))?;
+    let mut warnings = warnings(&parsed.report, &document);
+    warnings.extend(output.report.entries.iter().map(|entry| format!("{name}: {entry}")));
+    Ok(Read { config: parsed.config, document, warnings })
 }
 
 /// The errors of a report, with the positions that the report itself gives where no source map is better.
@@ -64,6 +73,11 @@ pub fn refused(report: &Report, document: &Document) -> Error {
         }
         place
     })
+}
+
+/// The errors of a report about generated JSON: only the path means something to the user.
+fn refused_by_path(report: &Report, document: &Document) -> Error {
+    problems(report, |entry| document.place(&entry.path))
 }
 
 fn problems(report: &Report, place: impl Fn(&ignition_spec::report::Entry) -> Place) -> Error {

@@ -1,4 +1,10 @@
 //! Provisioning of temporary trees, with real servers on loopback.
 
 mod apply;
+mod errors;
+mod fetch;
 mod machine;
+mod plan;
+mod property;
+mod root_disks;
+mod server;
