@@ -7,6 +7,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
+use crate::gpt;
 use crate::probe::{self, Signature};
 
 /// A device cannot be looked at.
@@ -120,8 +121,16 @@ impl Devices {
 
     fn matches(&self, device: &Device, kind: &str, value: &str) -> bool {
         match kind {
-            "by-partlabel" => device.part_label.as_deref() == Some(value),
-            "by-partuuid" => device.part_uuid.as_deref().is_some_and(|uuid| uuid.eq_ignore_ascii_case(value)),
+            "by-partlabel" => match &device.part_label {
+                Some(label) => label == value,
+                None => self.gpt_entry(device).is_some_and(|entry| entry.name == value),
+            },
+            "by-partuuid" => match &device.part_uuid {
+                Some(uuid) => uuid.eq_ignore_ascii_case(value),
+                None => self
+                    .gpt_entry(device)
+                    .is_some_and(|entry| entry.id.to_string().eq_ignore_ascii_case(value)),
+            },
             "by-label" | "by-uuid" => self.probe(device).is_ok_and(|found| {
                 found.iter().any(|signature| match kind {
                     "by-label" => signature.label.as_deref() == Some(value),
@@ -131,6 +140,16 @@ impl Devices {
             "by-id" => self.has_id(device, value),
             _ => false,
         }
+    }
+
+    /// The partition's entry in its disk's table, for kernels that do not tell what is in it.
+    fn gpt_entry(&self, device: &Device) -> Option<gpt::Partition> {
+        let (disk, number) = device.part_of.as_ref()?;
+        let disk = self.device(disk)?;
+        let file = std::fs::File::open(&disk.node).ok()?;
+        let sector_bytes = u32::try_from(disk.sector_bytes).ok()?;
+        let table = gpt::read(&file, sector_bytes, disk.size_bytes / disk.sector_bytes).ok()?;
+        table.partitions.into_iter().find(|entry| entry.number == *number)
     }
 
     /// `virtio-SERIAL` and `virtio-SERIAL-partN`, as udev's 60-persistent-storage.rules makes them.

@@ -85,3 +85,24 @@ fn everything_that_is_wrong_is_said_at_once_and_nothing_is_done() {
     }
     assert!(!machine.root().join("etc/good").exists());
 }
+
+#[test]
+fn a_butane_error_at_boot_is_shown_at_its_own_line() {
+    let mut machine = Machine::new();
+    let text =
+        refused(&mut machine, "variant: fcos\nversion: 1.5.0\nstorage:\n  files:\n    - path: etc/motd\n");
+    assert!(text.contains("--> fw_cfg opt/com.coreos/config:5:"), "{text}");
+    assert!(text.contains("5 |     - path: etc/motd"), "{text}");
+}
+
+#[test]
+fn butane_is_read_at_boot() {
+    let mut machine = Machine::new();
+    let config = "variant: fcos\nversion: 1.5.0\nstorage:\n  files:\n    - path: /etc/motd\n      contents:\n        inline: hello\n    - path: /etc/x\n      user:\n        name: nobody-here\n";
+    let text = refused(&mut machine, config);
+    assert!(text.starts_with("error: there is no user nobody-here\n"), "{text}");
+    assert!(text.contains("--> fw_cfg opt/com.coreos/config:10:15 ($.storage.files.1.user.name)"), "{text}");
+    let good = config.replace("nobody-here", "me");
+    machine.boot(&good).unwrap_or_else(|error| panic!("{error}"));
+    assert_eq!(machine.text("etc/motd"), "hello");
+}

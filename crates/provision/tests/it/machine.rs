@@ -128,12 +128,23 @@ impl Machine {
     }
 
     pub(crate) fn apply(&mut self, wanted: &FinalConfig) -> Result<Outcome, Error> {
+        let recorder = std::mem::take(&mut self.recorder);
+        let outcome = self.apply_with(wanted, &recorder);
+        self.recorder = recorder;
+        outcome
+    }
+
+    pub(crate) fn apply_with(
+        &mut self,
+        wanted: &FinalConfig,
+        programs: &dyn Programs,
+    ) -> Result<Outcome, Error> {
         let mut up = |_: &str| Ok(());
         let client = Client { bundle: None, names: Names::default() };
         let mut env = Env {
             root: Root::open(&self.root(), Durability::AtEnd).unwrap(),
             devices: block::devices::Devices::default(),
-            programs: &self.recorder,
+            programs,
             net: Net::new(client, &self.clock, &mut up),
             device_timeout: Duration::ZERO,
             boot_id: "boot".into(),
@@ -149,6 +160,12 @@ impl Machine {
         self.fw_cfg("opt/com.coreos/config", config.as_bytes());
         let wanted = self.fetch()?;
         self.apply(&wanted)
+    }
+
+    pub(crate) fn boot_with(&mut self, config: &str, programs: &dyn Programs) -> Result<Outcome, Error> {
+        self.fw_cfg("opt/com.coreos/config", config.as_bytes());
+        let wanted = self.fetch()?;
+        self.apply_with(&wanted, programs)
     }
 }
 

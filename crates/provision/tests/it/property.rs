@@ -51,7 +51,7 @@ fn nodes(dir: &Path, below: &str, into: &mut BTreeMap<String, Node>) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(300))]
+    #![proptest_config(ProptestConfig::with_cases(200))]
 
     /// The planner's resolution is the kernel's: what it says is where a path inside the root leads.
     #[test]
@@ -105,6 +105,11 @@ proptest! {
         prop_assert_eq!(outside.len(), 1);
         prop_assert_eq!(std::fs::read_dir(outer.path()).unwrap().count(), 1);
     }
+}
+
+proptest! {
+    // Each case syncs a file system twice.
+    #![proptest_config(ProptestConfig::with_cases(12))]
 
     /// Applying a config twice plans no change the second time.
     #[test]
