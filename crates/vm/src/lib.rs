@@ -14,9 +14,12 @@
 //! initramfs archives; [`process`] tells processes apart.
 
 pub mod agent;
+pub mod config;
 pub mod console;
 pub mod cpio;
+pub mod harness;
 pub mod image;
+pub mod initramfs;
 pub mod machine;
 pub mod process;
 pub mod qemu;

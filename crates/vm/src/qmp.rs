@@ -7,6 +7,8 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
+use crate::spec::Fault;
+
 /// A busy host may take a while to schedule QEMU; no command of ours takes seconds by itself.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
 
@@ -120,6 +122,31 @@ impl Qmp {
     /// When the machine has no card.
     pub fn set_link(&mut self, up: bool) -> Result<(), QmpError> {
         self.execute("set_link", &json!({"name": "nic0", "up": up})).map(drop)
+    }
+
+    /// Makes requests to disk number `disk` fail by these rules from now on; with none, mends it.
+    ///
+    /// A blkdebug layer is put between the disk's guard node and its image, or taken out again.
+    ///
+    /// # Errors
+    /// When QEMU refuses the rules.
+    pub fn disk_faults(&mut self, disk: usize, faults: &[Fault]) -> Result<(), QmpError> {
+        let (image, fault) = (format!("image{disk}"), format!("fault{disk}"));
+        self.guard(disk, &image)?;
+        let _ = self.execute("blockdev-del", &json!({"node-name": fault})); // of an earlier call
+        if faults.is_empty() {
+            return Ok(());
+        }
+        let rules: Vec<Value> = faults.iter().map(Fault::rule).collect();
+        let layer = json!({"driver": "blkdebug", "node-name": fault, "image": image, "inject-error": rules});
+        self.execute("blockdev-add", &layer)?;
+        self.guard(disk, &fault)
+    }
+
+    /// Hangs a disk's guard node over another node.
+    fn guard(&mut self, disk: usize, over: &str) -> Result<(), QmpError> {
+        let guard = json!({"driver": "raw", "node-name": format!("disk{disk}-guard"), "file": over});
+        self.execute("blockdev-reopen", &json!({"options": [guard]})).map(drop)
     }
 
     /// A picture of the screen as PNG.

@@ -261,15 +261,19 @@ fn add_disk(args: &mut Arguments, index: usize, disk: &Disk) {
     });
     args.pair("-blockdev", file.to_string());
     args.pair("-blockdev", image.to_string());
-    let mut top = format!("image{index}");
+    let mut under = format!("image{index}");
     if !disk.faults.is_empty() {
         let faulty = serde_json::json!({
-            "driver": "blkdebug", "node-name": format!("fault{index}"), "image": top,
+            "driver": "blkdebug", "node-name": format!("fault{index}"), "image": under,
             "inject-error": disk.faults.iter().map(Fault::rule).collect::<Vec<_>>(),
         });
         args.pair("-blockdev", faulty.to_string());
-        top = format!("fault{index}");
+        under = format!("fault{index}");
     }
+    // The guest's device hangs on a layer that does nothing, under which faults come and go (`Qmp::disk_faults`).
+    let top = format!("disk{index}-guard");
+    let guard = serde_json::json!({"driver": "raw", "node-name": top, "file": under});
+    args.pair("-blockdev", guard.to_string());
     let boot = if index == 0 { ",bootindex=0" } else { "" };
     let serial = comma(&disk.serial);
     args.pair("-device", format!("virtio-blk-pci,id=disk{index},drive={top},serial={serial}{boot}"));
@@ -277,7 +281,7 @@ fn add_disk(args: &mut Arguments, index: usize, disk: &Disk) {
 
 impl Fault {
     /// The rule in the monitor's words (BlkdebugInjectErrorOptions).
-    fn rule(&self) -> serde_json::Value {
+    pub(crate) fn rule(&self) -> serde_json::Value {
         let mut rule = serde_json::json!({"event": self.event, "errno": self.errno, "once": self.once});
         if let Some(sector) = self.sector {
             rule["sector"] = sector.into();
@@ -344,7 +348,7 @@ mod tests {
         for part in [
             "-kernel /k -initrd /i -append usrhash=00 a=b c",
             "\"inject-error\":[{\"event\":\"write_aio\",\"errno\":5,\"once\":true,\"sector\":9}]",
-            "virtio-blk-pci,id=disk0,drive=fault0,serial=os,bootindex=0",
+            "virtio-blk-pci,id=disk0,drive=disk0-guard,serial=os,bootindex=0",
             "-nic none",
             "-incoming defer",
         ] {
