@@ -79,14 +79,28 @@ pub struct Disk {
 /// An input/output error made by QEMU's blkdebug layer.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Fault {
-    /// When: a blkdebug event as `read_aio`, `write_aio`, `flush_to_disk` (qapi/block-core.json).
-    pub event: String,
+    /// Which requests.
+    pub on: Request,
     /// What the guest's request ends with: 5 is EIO, 28 ENOSPC.
     pub errno: i32,
     /// Only the request that touches this 512-byte sector; else every one.
     pub sector: Option<u64>,
     /// Once, or for ever.
     pub once: bool,
+}
+
+/// A kind of disk request (`BlkdebugIOType` of qapi/block-core.json).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Request {
+    /// Reading.
+    Read,
+    /// Writing.
+    Write,
+    /// Bringing to the medium what was written.
+    Flush,
+    /// Giving blocks up.
+    Discard,
 }
 
 /// One port of 127.0.0.1 that leads to a TCP port of the machine.
@@ -159,7 +173,9 @@ pub fn arguments(spec: &Spec, around: &Surroundings<'_>) -> Vec<OsString> {
     network(&mut args, spec);
     boot(&mut args, spec, around);
     for (index, disk) in spec.disks.iter().enumerate() {
-        add_disk(&mut args, index, disk);
+        // QEMU's own loader of kernels has the first place in the boot order to itself.
+        let first = index == 0 && spec.boot == Boot::Uefi;
+        add_disk(&mut args, index, disk, first);
     }
     for item in &spec.fw_cfg {
         args.pair(
@@ -249,7 +265,7 @@ fn boot(args: &mut Arguments, spec: &Spec, around: &Surroundings<'_>) {
     }
 }
 
-fn add_disk(args: &mut Arguments, index: usize, disk: &Disk) {
+fn add_disk(args: &mut Arguments, index: usize, disk: &Disk, first: bool) {
     // JSON form: file names need no quoting, and each layer has a name that the monitor can use.
     let file = serde_json::json!({
         "driver": "file", "node-name": format!("file{index}"), "filename": disk.path.to_string_lossy(),
@@ -274,7 +290,7 @@ fn add_disk(args: &mut Arguments, index: usize, disk: &Disk) {
     let top = format!("disk{index}-guard");
     let guard = serde_json::json!({"driver": "raw", "node-name": top, "file": under});
     args.pair("-blockdev", guard.to_string());
-    let boot = if index == 0 { ",bootindex=0" } else { "" };
+    let boot = if first { ",bootindex=0" } else { "" };
     let serial = comma(&disk.serial);
     args.pair("-device", format!("virtio-blk-pci,id=disk{index},drive={top},serial={serial}{boot}"));
 }
@@ -282,7 +298,9 @@ fn add_disk(args: &mut Arguments, index: usize, disk: &Disk) {
 impl Fault {
     /// The rule in the monitor's words (BlkdebugInjectErrorOptions).
     pub(crate) fn rule(&self) -> serde_json::Value {
-        let mut rule = serde_json::json!({"event": self.event, "errno": self.errno, "once": self.once});
+        // The event `none` stands for every request of the type.
+        let mut rule =
+            serde_json::json!({"event": "none", "iotype": self.on, "errno": self.errno, "once": self.once});
         if let Some(sector) = self.sector {
             rule["sector"] = sector.into();
         }
@@ -331,7 +349,7 @@ mod tests {
 
     #[test]
     fn direct_machine_with_a_faulty_disk() {
-        let fault = Fault { event: "write_aio".into(), errno: 5, sector: Some(9), once: true };
+        let fault = Fault { on: Request::Write, errno: 5, sector: Some(9), once: true };
         let spec = Spec {
             boot: Boot::Direct { kernel: "/k".into(), initramfs: "/i".into(), cmdline: "usrhash=00".into() },
             kernel_args: vec!["a=b".into(), "c".into()],
@@ -347,8 +365,8 @@ mod tests {
         let line = line(&spec, true);
         for part in [
             "-kernel /k -initrd /i -append usrhash=00 a=b c",
-            "\"inject-error\":[{\"event\":\"write_aio\",\"errno\":5,\"once\":true,\"sector\":9}]",
-            "virtio-blk-pci,id=disk0,drive=disk0-guard,serial=os,bootindex=0",
+            "\"inject-error\":[{\"event\":\"none\",\"iotype\":\"write\",\"errno\":5,\"once\":true,\"sector\":9}]",
+            "virtio-blk-pci,id=disk0,drive=disk0-guard,serial=os",
             "-nic none",
             "-incoming defer",
         ] {

@@ -211,6 +211,15 @@ impl<'a> Session<'a> {
         Err(format!("the machine did not come back\n{}", self.tail()).into())
     }
 
+    /// Powers off by the service manager; returns whether it went down by itself.
+    ///
+    /// # Errors
+    /// When QEMU survives.
+    pub fn power_off(&mut self) -> Result<bool, Failure> {
+        self.agent = None; // QEMU serves one connection at a time
+        Ok(self.machine.stop()?)
+    }
+
     /// Cuts the power: what the machine had not flushed is lost. [`Session::power_on`] starts it again.
     ///
     /// # Errors
@@ -333,7 +342,9 @@ impl<'a> Session<'a> {
         let console = self.console();
         let lines: Vec<&str> = console.lines().collect();
         let last = &lines[lines.len().saturating_sub(15)..];
-        last.iter().map(|line| format!("  | {}\n", crate::console::text::strip_escapes(line))).collect()
+        let console = last.iter().map(|line| crate::console::text::strip_escapes(line));
+        let qemu = fs::read_to_string(self.folder.path().join("qemu.stderr")).unwrap_or_default();
+        console.chain(qemu.lines().map(Into::into)).map(|line| format!("  | {line}\n")).collect()
     }
 }
 
