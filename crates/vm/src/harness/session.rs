@@ -197,8 +197,9 @@ impl<'a> Session<'a> {
     fn wait_for_other_boot(&mut self, before: &str) -> Result<(), Failure> {
         let deadline = Instant::now() + Duration::from_secs(2 * UP_SECS) * self.lab.patience();
         while Instant::now() < deadline {
+            self.events()?; // so that their times are right
             // The agent of the old boot answers for a while.
-            if let Ok(()) = self.agent()?.sync(Duration::from_secs(2))
+            if let Ok(()) = self.agent()?.sync(Duration::from_secs(1))
                 && self.agent()?.boot_id() != before
             {
                 return Ok(());
