@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::io;
+use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -227,6 +228,15 @@ impl Machine {
     /// When the agent does not answer within `timeout`.
     pub fn agent(&self, timeout: Duration) -> Result<Agent, MachineError> {
         Ok(Agent::connect(&self.folder.join(file::AGENT), timeout)?)
+    }
+
+    /// A connection to the serial console. QEMU serves one at a time.
+    ///
+    /// # Errors
+    /// When QEMU is gone.
+    pub fn console(&self) -> Result<UnixStream, MachineError> {
+        let path = self.folder.join(file::CONSOLE);
+        crate::socket::connect(&path).map_err(failed("connect to", &path))
     }
 
     /// Powers off cleanly: by the agent if it answers, else by the power button. What has not gone down by

@@ -1,1 +1,26 @@
-//! Tests of whole machines.
+//! Tests of whole machines: registered once, run by nextest (`tests/it`) and by `orlop test`.
+//!
+//! One module per subject, each with its table of [`Test`]s; [`all`] joins them. Most tests run on clones of a
+//! few machines, so that a boot is paid once.
+
+mod bare;
+
+use vm::harness::Test;
+
+/// Every registered test, by subject.
+#[must_use]
+pub fn all() -> Vec<Test> {
+    [bare::TESTS].concat()
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn names_are_unique() {
+        let mut names: Vec<_> = super::all().iter().map(|test| test.name).collect();
+        let count = names.len();
+        names.sort_unstable();
+        names.dedup();
+        assert_eq!(names.len(), count);
+    }
+}
