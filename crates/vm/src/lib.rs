@@ -33,3 +33,13 @@ pub use image::ImageDir;
 pub use machine::{Disks, Lifetime, Machine, MachineError};
 pub use qemu::{Accelerator, Qemu};
 pub use spec::{Boot, Disk, Fault, Forward, FwCfg, Spec};
+
+/// Entry for the fuzzer: frames and messages of the guest agent.
+pub fn fuzz_guest_agent(bytes: &[u8]) {
+    agent_spec::fuzz(bytes);
+}
+
+/// Entry for the fuzzer: what a machine says on its console.
+pub fn fuzz_console(bytes: &[u8]) {
+    console::fuzz(bytes);
+}

@@ -107,7 +107,7 @@ mod tests {
         assert_eq!(error.kind(), Kind::Config);
         let shown = error.to_human();
         assert!(
-            shown.contains("web.bu:5:13: error: ") && shown.contains("   5 |     - path: etc/motd\n"),
+            shown.contains("web.bu:5:13: error: ") && shown.contains("  5 |     - path: etc/motd\n"),
             "{shown}"
         );
     }

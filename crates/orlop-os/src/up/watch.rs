@@ -104,7 +104,7 @@ fn tell(event: &Event, at_secs: f64, boot: &mut Boot, progress: &mut Progress) {
             progress.line(&format!("{at_secs:7.1} s  {phase}: done in {seconds:.3} s"));
         }
         Event::Trouble(trouble) => {
-            progress.line(&format!("{at_secs:7.1} s  {}: {}", trouble.kind, trouble.line))
+            progress.line(&format!("{at_secs:7.1} s  {}: {}", trouble.kind, trouble.line));
         }
         event if is_up(event) => boot.marks.multi_user = at,
         Event::Reached { unit } => progress.update(unit),
