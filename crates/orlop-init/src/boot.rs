@@ -11,7 +11,7 @@ use rustix::time::ClockId;
 use crate::cmdline::CommandLine;
 use crate::console;
 use crate::first;
-use crate::modules;
+use crate::modules::{self, Modules};
 use crate::network::Daemons;
 use crate::phase::{Phase, Times};
 use crate::process;
@@ -49,17 +49,20 @@ pub(crate) fn boot() -> Result<Infallible, Failure> {
     let started_s = uptime_s();
     let mut arguments = String::new();
     // Before /dev is there, what is said goes to the descriptors that the kernel opened.
-    let line = times.run(Phase::Init, || {
+    let (line, mut modules) = times.run(Phase::Init, || {
         mount_kernel_file_systems().map_err(|error| Failure::new(Phase::Init, &error))?;
         arguments = fs::read_to_string("/proc/cmdline")
             .map_err(|source| InitError { what: "read /proc/cmdline".into(), source })
             .map_err(|error| Failure::new(Phase::Init, &error))?;
         let line = CommandLine::parse(&arguments).map_err(|error| Failure::new(Phase::Init, &error))?;
-        modules::load(Path::new(modules::DIRECTORY)).map_err(|error| Failure::new(Phase::Init, &error))?;
-        Ok(line)
+        let mut modules = Modules::open(Path::new(modules::DIRECTORY))
+            .map_err(|error| Failure::new(Phase::Init, &error))?;
+        modules.load();
+        Ok((line, modules))
     })?;
-    let slot =
-        times.run(Phase::Usr, || usr::open(&line).map_err(|error| Failure::new(Phase::Usr, &error)))?;
+    let slot = times.run(Phase::Usr, || {
+        usr::open(&line, &mut modules).map_err(|error| Failure::new(Phase::Usr, &error))
+    })?;
     let root =
         times.run(Phase::Root, || root::prepare(&slot).map_err(|error| Failure::new(Phase::Root, &error)))?;
     let first_boot = match root.boot {

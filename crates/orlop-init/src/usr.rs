@@ -14,6 +14,7 @@ use rustix::mount::MountFlags;
 use crate::cmdline::{CommandLine, RootHash};
 use crate::console;
 use crate::disks;
+use crate::modules::Modules;
 use crate::phase::Phase;
 use crate::slot::{self, Part, Slot, SlotError};
 use crate::verity::{SUPERBLOCK_BYTES, Superblock, SuperblockError};
@@ -100,8 +101,8 @@ fn hint_of(errno: &Errno) -> &'static str {
 }
 
 /// Finds, opens and mounts `/usr`.
-pub(crate) fn open(line: &CommandLine) -> Result<Slot, UsrError> {
-    let slot = find(&line.usr_hash, line.device_wait)?;
+pub(crate) fn open(line: &CommandLine, modules: &mut Modules) -> Result<Slot, UsrError> {
+    let slot = find(&line.usr_hash, line.device_wait, modules)?;
     let named = |part: &Part| format!("{} `{}`", part.node.display(), part.label);
     console::say(Phase::Usr, format_args!("slot {}, hashes {}", named(&slot.data), named(&slot.hashes)));
     let device = verity(&slot, &line.usr_hash)?;
@@ -110,7 +111,7 @@ pub(crate) fn open(line: &CommandLine) -> Result<Slot, UsrError> {
 }
 
 /// Looks for the slot until it is there; disks may appear late.
-fn find(hash: &RootHash, limit: Duration) -> Result<Slot, SlotError> {
+fn find(hash: &RootHash, limit: Duration, modules: &mut Modules) -> Result<Slot, SlotError> {
     let started = Instant::now();
     let mut told = Duration::ZERO;
     loop {
@@ -131,6 +132,8 @@ fn find(hash: &RootHash, limit: Duration) -> Result<Slot, SlotError> {
             );
         }
         sleep(LOOK);
+        // A controller's driver may have found disks that want a driver of their own.
+        modules.load();
     }
 }
 
