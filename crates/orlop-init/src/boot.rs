@@ -10,9 +10,8 @@ use rustix::time::ClockId;
 
 use crate::cmdline::CommandLine;
 use crate::console;
-use crate::first;
+use crate::first::First;
 use crate::modules::{self, Modules};
-use crate::network::Daemons;
 use crate::phase::{Phase, Times};
 use crate::process;
 use crate::root;
@@ -71,14 +70,9 @@ pub(crate) fn boot() -> Result<Infallible, Failure> {
             false
         }
         Boot::First(begun) | Boot::Again(begun) => {
-            let mut daemons = Daemons::default();
-            let outcome =
-                first::boot(&line, &arguments, &slot, &root.release, begun, &mut daemons, &mut times);
-            if outcome.is_err() {
-                // The screen's shell may want the network; the daemons stay.
-                return outcome.map(|()| unreachable!("checked above"));
-            }
-            daemons.stop(Phase::Switch);
+            let first =
+                First { line: &line, arguments: &arguments, slot: &slot, release: &root.release, begun };
+            first.provision(&mut times)?;
             true
         }
     };

@@ -1,35 +1,198 @@
 //! The first boot: the config is fetched, planned and carried out; then the stamp says so.
 
+use std::cell::RefCell;
 use std::path::Path;
 
+use block::devices::Devices;
+use ignition_spec::Config;
+use provision::fetch::resource::Net;
+use provision::fetch::source::Sources;
+use provision::net::http::Client;
+use provision::net::{Names, SystemClock};
+use provision::{Durability, Env, Event, FetchEnv, FinalConfig, Root, SystemPrograms};
 use serde_json::json;
 
 use crate::cmdline::CommandLine;
-use crate::network::Daemons;
+use crate::console;
+use crate::network::{Daemons, NetworkError, RESOLV_CONF};
 use crate::phase::{Phase, Times};
 use crate::root::{self, SYSROOT};
 use crate::screen::Failure;
 use crate::slot::Slot;
 use crate::stamp::{self, Begun};
 
-/// Provisions the machine.
-#[allow(clippy::too_many_arguments)]
-pub(crate) fn boot(
-    line: &CommandLine,
-    arguments: &str,
-    slot: &Slot,
-    release: &str,
-    begun: Begun,
-    daemons: &mut Daemons,
-    _times: &mut Times,
-) -> Result<(), Failure> {
-    if arguments.contains("orlop.network=yes") {
-        daemons
-            .network(arguments, line.network_wait)
-            .map_err(|error| Failure::new(Phase::Network, &error))?;
+/// Base configs: an administrator's for this boot, then the image's. The first shadows the second.
+const SYSTEM_DIRS: [&str; 2] = ["/run/ignition", "/usr/lib/ignition"];
+/// Certificate authorities of the image.
+const BUNDLE: &str = "/usr/etc/ssl/certs/ca-certificates.crt";
+/// The one source of configs beside the kernel's arguments so far.
+const PLATFORM: &str = "qemu";
+const HOSTS: &str = "/usr/etc/hosts";
+const BOOT_ID: &str = "/proc/sys/kernel/random/boot_id";
+/// Links that only udev makes; others are found by looking at the devices themselves.
+const UDEV_LINKS: [&str; 4] =
+    ["/dev/disk/by-id/", "/dev/disk/by-path/", "/dev/mapper/", "/dev/virtio-ports/"];
+
+/// What a first boot is about.
+#[derive(Debug)]
+pub(crate) struct First<'a> {
+    /// The kernel's arguments, read.
+    pub(crate) line: &'a CommandLine,
+    /// The same, as they are.
+    pub(crate) arguments: &'a str,
+    /// Where `/usr` came from.
+    pub(crate) slot: &'a Slot,
+    /// The release that runs.
+    pub(crate) release: &'a str,
+    /// The stamp.
+    pub(crate) begun: Begun,
+}
+
+impl First<'_> {
+    /// Provisions the machine and stamps it. After a failure the daemons go on, for the screen's shell.
+    pub(crate) fn provision(&self, times: &mut Times) -> Result<(), Failure> {
+        let daemons = RefCell::new(Daemons::default());
+        let mut events = |event: Event| {
+            let phase = Phase::Provision(event.phase());
+            console::say(phase, event.text());
+            if let Event::Done(_, took) = event {
+                times.add(phase, took);
+            }
+        };
+        let facts = self.run(&daemons, &mut events)?;
+        let files = Phase::Provision(provision::Phase::Umount);
+        stamp::finish(Path::new(SYSROOT), self.begun, self.release, &facts)
+            .map_err(|error| Failure::new(files, &error))?;
+        daemons.borrow_mut().stop(Phase::Switch);
+        Ok(())
     }
-    root::grow(slot, true);
-    let facts = json!({});
-    stamp::finish(Path::new(SYSROOT), begun, release, &facts)
-        .map_err(|error| Failure::new(Phase::Provision("files"), &error))
+
+    fn run(
+        &self,
+        daemons: &RefCell<Daemons>,
+        events: &mut dyn FnMut(Event),
+    ) -> Result<serde_json::Value, Failure> {
+        let clock = SystemClock::new();
+        let mut bring_up = |_url: &str| self.bring_up(daemons);
+        let mut env =
+            FetchEnv { sources: sources(self.arguments), net: Net::new(client(), &clock, &mut bring_up) };
+        let wanted = provision::fetch_config(&mut env, events).map_err(|error| failure(&error))?;
+        drop(env);
+
+        if needs_udev(&wanted.config) {
+            let phase = Phase::Provision(provision::Phase::Disks);
+            daemons.borrow_mut().disks(phase).map_err(|error| Failure::new(phase, &error))?;
+        }
+        let devices = Devices::default();
+        let ours = touches(&wanted.config, &self.slot.disk, &devices);
+        if !ours {
+            root::grow(self.slot, true);
+        }
+        let mut bring_up = |_url: &str| self.bring_up(daemons);
+        let mut env = Env {
+            root: Root::open(Path::new(SYSROOT), Durability::AtEnd)
+                .map_err(|error| Failure::new(Phase::Root, &error))?,
+            devices,
+            programs: &SystemPrograms::default(),
+            net: Net::new(client(), &clock, &mut bring_up),
+            device_timeout: self.line.device_wait,
+            boot_id: std::fs::read_to_string(BOOT_ID).unwrap_or_default().trim().to_owned(),
+        };
+        provision::provision(&wanted, &mut env, events).map_err(|error| failure(&error))?;
+        if ours {
+            // The config may have put partitions behind root: what it left free is root's now.
+            root::grow(self.slot, true);
+        }
+        Ok(facts(&wanted))
+    }
+
+    /// Gets an address, as a phase of its own within the one that needs it.
+    fn bring_up(&self, daemons: &RefCell<Daemons>) -> Result<(), String> {
+        let mut times = Times::default();
+        let network = || daemons.borrow_mut().network(self.arguments, self.line.network_wait);
+        times.run(Phase::Network, network).map_err(|error: NetworkError| {
+            let failure = Failure::new(Phase::Network, &error);
+            failure.cause
+        })
+    }
+}
+
+fn sources(arguments: &str) -> Sources {
+    Sources {
+        sysfs: "/sys".into(),
+        cmdline: arguments.to_owned(),
+        system_dirs: SYSTEM_DIRS.iter().map(Into::into).collect(),
+        platform: PLATFORM.into(),
+    }
+}
+
+fn client() -> Client {
+    Client {
+        bundle: Some(BUNDLE.into()),
+        names: Names { servers: vec![RESOLV_CONF.into()], hosts: vec![HOSTS.into()] },
+    }
+}
+
+/// The names of devices that a config uses.
+fn device_names(config: &Config) -> impl Iterator<Item = &str> {
+    let disks = config.storage.disks.iter().map(|disk| disk.device.as_str());
+    disks.chain(config.storage.filesystems.iter().map(|fs| fs.device.as_str()))
+}
+
+fn needs_udev(config: &Config) -> bool {
+    device_names(config).any(|name| UDEV_LINKS.iter().any(|links| name.starts_with(links)))
+}
+
+/// Whether a config partitions the disk that the OS is on.
+fn touches(config: &Config, disk: &str, devices: &Devices) -> bool {
+    config.storage.disks.iter().any(|wanted| {
+        let found = devices.find(&wanted.device);
+        found.is_ok_and(|found| found.is_some_and(|device| device.name == disk))
+    })
+}
+
+/// What the stamp tells of the config.
+fn facts(wanted: &FinalConfig) -> serde_json::Value {
+    json!({"user_config": wanted.user_config_provided, "documents": wanted.documents.names()})
+}
+
+/// The first problem is the headline; the whole text with places and hints follows.
+fn failure(error: &provision::Error) -> Failure {
+    Failure { phase: Phase::Provision(error.phase), cause: error.line(), details: Vec::new() }
+        .with(&error.text())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn config(json: &str) -> Config {
+        ignition_spec::parse(json.as_bytes()).unwrap().config
+    }
+
+    #[test]
+    fn udev_runs_only_for_links_of_its_own() {
+        for (device, expected) in [
+            ("/dev/vdb", false),
+            ("/dev/disk/by-label/data", false),
+            ("/dev/disk/by-partlabel/data", false),
+            ("/dev/disk/by-id/virtio-data", true),
+            ("/dev/disk/by-path/pci-0000:00:03.0", true),
+        ] {
+            let config = config(&format!(
+                r#"{{"ignition": {{"version": "3.5.0"}}, "storage": {{"disks": [{{"device": "{device}"}}]}}}}"#
+            ));
+            assert_eq!(needs_udev(&config), expected, "{device}");
+        }
+        assert!(!needs_udev(&Config::default()));
+    }
+
+    #[test]
+    fn a_refused_config_shows_line_place_and_hint() {
+        let problem = provision::Problem::new("`luks` is not supported yet").hint(Some("remove it"));
+        let failure = failure(&provision::Error::new(provision::Phase::Plan, problem));
+        assert_eq!(failure.cause, "`luks` is not supported yet");
+        assert_eq!(failure.details, ["error: `luks` is not supported yet", "hint: remove it"]);
+        assert_eq!(failure.phase.to_string(), "plan");
+    }
 }

@@ -84,11 +84,11 @@ pub(crate) struct Daemons {
 
 impl Daemons {
     /// Starts udevd and lets it handle the disks: drivers of controllers, links under `/dev/disk`.
-    pub(crate) fn disks(&mut self, phase: Phase) -> Result<(), ProcessError> {
+    pub(crate) fn disks(&mut self, phase: Phase) -> Result<(), NetworkError> {
         self.udev(phase)?;
         trigger(phase, &["--subsystem-match=pci", "--attr-match=class=0x01*"])?;
         trigger(phase, &["--subsystem-match=scsi", "--subsystem-match=virtio", "--subsystem-match=block"])?;
-        self.settle(phase)
+        Ok(self.settle(phase)?)
     }
 
     fn udev(&mut self, phase: Phase) -> Result<(), ProcessError> {

@@ -16,8 +16,8 @@ pub(crate) enum Phase {
     Root,
     /// An address, for a config that must be fetched.
     Network,
-    /// A stage of provisioning, by the name that crate `provision` gives it.
-    Provision(&'static str),
+    /// A phase of provisioning, by the name that its crate gives it.
+    Provision(provision::Phase),
     /// Into the machine's own root.
     Switch,
 }
@@ -29,7 +29,7 @@ impl fmt::Display for Phase {
             Self::Usr => "usr",
             Self::Root => "root",
             Self::Network => "network",
-            Self::Provision(name) => name,
+            Self::Provision(phase) => phase.name(),
             Self::Switch => "switch",
         })
     }
@@ -90,7 +90,7 @@ mod tests {
         let names =
             [Phase::Init, Phase::Usr, Phase::Root, Phase::Network, Phase::Switch].map(|p| p.to_string());
         assert_eq!(names, ["init", "usr", "root", "network", "switch"]);
-        assert_eq!(Phase::Provision("umount").to_string(), "umount");
+        assert_eq!(Phase::Provision(provision::Phase::Umount).to_string(), "umount");
     }
 
     #[test]

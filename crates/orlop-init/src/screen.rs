@@ -49,7 +49,6 @@ impl Failure {
     }
 
     /// With more lines.
-    #[allow(dead_code)]
     pub(crate) fn with(mut self, text: &str) -> Self {
         self.details.extend(text.lines().map(str::to_owned));
         self
