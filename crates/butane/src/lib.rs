@@ -148,6 +148,12 @@ pub struct Document {
 ///
 /// Bytes that start an object of JSON are JSON, unless only a reader of YAML finds a `variant` in them.
 pub fn read(bytes: &[u8], options: &Options<'_>) -> Result<Document, Report> {
+    // Most configs that come this way are JSON: look no further when they are valid.
+    if starts_object(bytes)
+        && let Ok(parsed) = ignition_spec::parse(bytes)
+    {
+        return Ok(Document { parsed, transpiled: None });
+    }
     if is_butane(bytes) {
         let output = transpile(bytes, options)?;
         let parsed = ignition_spec::parse(&output.json)?;
@@ -158,7 +164,7 @@ pub fn read(bytes: &[u8], options: &Options<'_>) -> Result<Document, Report> {
 
 /// True when `bytes` are Butane rather than Ignition JSON.
 pub fn is_butane(bytes: &[u8]) -> bool {
-    let starts_object = bytes.iter().find(|byte| !byte.is_ascii_whitespace()) == Some(&b'{');
+    let starts_object = starts_object(bytes);
     if starts_object && ignition_spec::json::parse(bytes).is_ok_and(|tree| tree.get("variant").is_none()) {
         return false;
     }
@@ -169,6 +175,10 @@ pub fn is_butane(bytes: &[u8]) -> bool {
         // No YAML either: what starts an object was meant to be JSON, all else to be YAML.
         Err(_) => !starts_object && !bytes.is_empty(),
     }
+}
+
+fn starts_object(bytes: &[u8]) -> bool {
+    bytes.iter().find(|byte| !byte.is_ascii_whitespace()) == Some(&b'{')
 }
 
 /// Fuzz entry: any bytes must be transpiled or refused, and what comes out must be a valid config.

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use crate::report::Position;
+use crate::report::{Position, Report};
 
 /// How columns of a position count.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,6 +43,29 @@ pub fn excerpt(text: &str, position: Position, columns: Columns) -> String {
     // A text that ends too early is wrong on a line that it does not have.
     if *number == line {
         let _ = writeln!(out, "{:width$} | {:>caret$}", "", "^", caret = before - skipped + 1);
+    }
+    out
+}
+
+/// A report for people: for each entry `FILE:LINE:COL: SEVERITY: MESSAGE`, the excerpt of `text`, the path, the hint.
+pub fn render(report: &Report, file: &str, text: &str, columns: Columns) -> String {
+    let mut out = String::new();
+    for entry in &report.entries {
+        match entry.position {
+            Some((line, col)) => {
+                let _ = writeln!(out, "{file}:{line}:{col}: {}: {}", entry.severity, entry.message);
+                out.push_str(&excerpt(text, (line, col), columns));
+            }
+            None => {
+                let _ = writeln!(out, "{file}: {}: {}", entry.severity, entry.message);
+            }
+        }
+        if !matches!(entry.path.as_str(), "" | "$") {
+            let _ = writeln!(out, "  at {}", entry.path);
+        }
+        if let Some(hint) = &entry.hint {
+            let _ = writeln!(out, "  hint: {hint}");
+        }
     }
     out
 }

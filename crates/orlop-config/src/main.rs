@@ -1,3 +1,61 @@
-//! Configs: transpile, validate, plan, explain. Also answers to `butane` and `ignition-validate`.
+//! Configs: transpile Butane, validate Butane and Ignition. Also answers to the names `butane` and
+//! `ignition-validate`, with their flags and exit codes.
+//!
+//! One module a verb: its `Args` and its `run`. [`names`] holds what upstream's programs do otherwise.
 
-fn main() {}
+mod input;
+mod names;
+mod transpile;
+mod validate;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// Transpiles and validates configs of machines
+#[derive(Debug, Parser)]
+#[command(name = "orlop-config", version, max_term_width = 80)]
+struct Cli {
+    #[command(flatten)]
+    global: cli::Global,
+
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    /// Make an Ignition config of a Butane file
+    Transpile(transpile::Args),
+    /// Say whether Butane and Ignition files are valid
+    Validate(validate::Args),
+}
+
+fn main() -> ExitCode {
+    let own_name = std::env::args_os().next().unwrap_or_default();
+    match std::path::Path::new(&own_name).file_name().and_then(|name| name.to_str()) {
+        Some("butane") => return names::butane(),
+        Some("ignition-validate") => return names::ignition_validate(),
+        _ => {}
+    }
+    let Cli { global, verb } = Cli::parse();
+    cli::main(global, || match verb {
+        Verb::Transpile(args) => transpile::run(&args),
+        Verb::Validate(args) => validate::run(global, &args),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    #[test]
+    fn the_command_line_is_sound_and_its_help_fits() {
+        let mut command = super::Cli::command();
+        command.clone().debug_assert();
+        for verb in command.get_subcommands_mut() {
+            let help = verb.render_long_help().to_string();
+            assert!(help.lines().all(|line| line.len() <= 80), "{help}");
+        }
+    }
+}

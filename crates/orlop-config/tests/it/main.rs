@@ -1,0 +1,124 @@
+//! The programs as users run them.
+
+use std::io::Write as _;
+use std::os::unix::process::CommandExt as _;
+use std::process::{Command, Output, Stdio};
+
+/// Runs the program under `name` with `input` on standard input.
+fn run(name: &str, args: &[&str], input: &str) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_orlop-config"));
+    command.arg0(name).args(args).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().expect("the program starts");
+    child.stdin.take().expect("a pipe").write_all(input.as_bytes()).expect("it reads");
+    child.wait_with_output().expect("it ends")
+}
+
+fn out(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+fn err(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+const GOOD: &str = "variant: fcos\nversion: 1.5.0\npasswd:\n  users:\n    - name: core\n";
+const BAD: &str = "variant: fcos\nversion: 1.5.0\nstorage:\n  files:\n    - path: motd\n      mod: 0644\n";
+
+#[test]
+fn transpile_gives_json_on_standard_output() {
+    let output = run("orlop-config", &["transpile"], GOOD);
+    assert!(output.status.success(), "{}", err(&output));
+    assert_eq!(
+        out(&output),
+        "{\"ignition\":{\"version\":\"3.4.0\"},\"passwd\":{\"users\":[{\"name\":\"core\"}]}}\n"
+    );
+}
+
+#[test]
+fn errors_have_file_line_column_excerpt_and_hint() {
+    let output = run("orlop-config", &["transpile"], BAD);
+    assert_eq!(output.status.code(), Some(3));
+    let expected = "\
+error: <stdin> is refused: 1 error, 1 warning
+<stdin>:6:7: warning: unused key mod
+  4 |   files:
+  5 |     - path: motd
+  6 |       mod: 0644
+    |       ^
+  at $.storage.files.0.mod
+  hint: did you mean `mode`?
+<stdin>:5:13: error: path not absolute
+  3 | storage:
+  4 |   files:
+  5 |     - path: motd
+    |             ^
+  at $.storage.files.0.path
+";
+    assert_eq!(err(&output), expected);
+}
+
+#[test]
+fn validate_takes_both_formats() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (good, bad) = (folder.path().join("good.bu"), folder.path().join("bad.ign"));
+    std::fs::write(&good, GOOD).expect("a file");
+    std::fs::write(&bad, "{\"ignition\": {\"version\": \"3.9.0\"}}").expect("a file");
+    let paths = [good.to_str().expect("UTF-8"), bad.to_str().expect("UTF-8")];
+    let output = run("orlop-config", &["validate", "--format", "json", paths[0], paths[1]], "");
+    assert_eq!(output.status.code(), Some(3));
+    let verdicts: serde_json::Value = serde_json::from_str(&out(&output)).expect("JSON");
+    assert_eq!((&verdicts[0]["valid"], &verdicts[0]["kind"]), (&true.into(), &"butane".into()));
+    assert_eq!((&verdicts[1]["valid"], &verdicts[1]["findings"][0]["line"]), (&false.into(), &1.into()));
+    assert_eq!(verdicts[1]["findings"][0]["code"], "version-unsupported");
+}
+
+#[test]
+fn local_files_need_their_folder_named() {
+    let folder = tempfile::tempdir().expect("a folder");
+    std::fs::write(folder.path().join("a"), "x").expect("a file");
+    let text =
+        "variant: fcos\nversion: 1.5.0\nstorage:\n  files:\n    - path: /a\n      contents: {local: a}\n";
+    let refused = run("orlop-config", &["transpile"], text);
+    assert_eq!(refused.status.code(), Some(3));
+    assert!(err(&refused).contains("hint: name the folder"), "{}", err(&refused));
+    let map = folder.path().join("map.json");
+    let args = [
+        "transpile",
+        "-d",
+        folder.path().to_str().expect("UTF-8"),
+        "--source-map",
+        map.to_str().expect("UTF-8"),
+    ];
+    let output = run("orlop-config", &args, text);
+    assert!(out(&output).contains("data:,x"), "{}", err(&output));
+    let sources = butane::map::decode(&std::fs::read(&map).expect("a map")).expect("decodes");
+    assert_eq!(sources[0].map.position("$.storage.files.0.contents.source"), Some((6, 25)));
+}
+
+#[test]
+fn butane_has_upstreams_flags_and_codes() {
+    let output = run("butane", &["--strict", "--pretty"], GOOD);
+    assert!(output.status.success());
+    assert!(
+        out(&output).starts_with("{\n  \"ignition\": {\n    \"version\": \"3.4.0\"\n  },\n"),
+        "{}",
+        out(&output)
+    );
+    let refused = run("/usr/bin/butane", &["--raw-errors", "-c"], BAD);
+    assert_eq!(refused.status.code(), Some(1));
+    assert!(err(&refused).contains("\nerror at $.storage.files.0.path, line 5 col 13: path not absolute\n"));
+    assert_eq!(run("butane", &["a", "b"], "").status.code(), Some(2));
+}
+
+#[test]
+fn ignition_validate_has_upstreams_output_and_codes() {
+    let good = run("ignition-validate", &["-"], "{\"ignition\": {\"version\": \"3.4.0\"}, \"x\": 1}");
+    assert!(good.status.success());
+    assert_eq!(out(&good), "warning at $.x, line 1 col 36: unused key x\n");
+    let old = run("ignition-validate", &["-"], "{\"ignition\": {\"version\": \"2.2.0\"}}");
+    assert_eq!(
+        (old.status.code(), err(&old).as_str()),
+        (Some(1), "couldn't parse config: unsupported config version\n")
+    );
+    assert_eq!(run("ignition-validate", &[], "").status.code(), Some(1));
+}
