@@ -137,6 +137,11 @@ pub fn probe(device: &(impl ReadAt + ?Sized), size_bytes: u64) -> io::Result<Vec
     Ok(found)
 }
 
+/// Fuzz entry: any device can be probed.
+pub fn fuzz(bytes: &[u8]) {
+    let _ = probe(bytes, bytes.len() as u64);
+}
+
 /// Little-endian numbers and texts at offsets; what is beyond the end is `None`.
 #[derive(Clone, Copy)]
 struct Bytes<'a>(&'a [u8]);

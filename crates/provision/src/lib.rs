@@ -20,6 +20,7 @@ pub mod error;
 pub mod event;
 pub mod execute;
 pub mod fetch;
+pub mod fuzz;
 pub mod net;
 pub mod observe;
 pub mod place;

@@ -54,8 +54,7 @@ pub fn provision(wanted: &FinalConfig, env: &mut Env<'_>, events: Events<'_>) ->
     let mut steps = 0;
     let result = change(wanted, &first, env, &mut steps, &mut events);
     if result.is_err() {
-        // The error to report is the first; mounts that are still there would keep the disk busy for a shell.
-        let _ = execute(&first, Phase::Umount, |_| true, &wanted.settings, env, &mut |_| {});
+        unmount_all(wanted, &first, env);
     }
     result?;
     let outcome = Outcome { plan: first, phases, steps };
@@ -100,6 +99,15 @@ fn change(
         *steps += execute(first, Phase::Umount, |_| true, settings, env, events)?;
         Ok(())
     })
+}
+
+/// Unmounts what is mounted, whatever fails: the error to report is the one that led here, and mounts that are left
+/// would keep the disk busy for a shell.
+fn unmount_all(wanted: &FinalConfig, plan: &Plan, env: &mut Env<'_>) {
+    for step in plan.of(Phase::Umount) {
+        let this = |action: &Action| *action == step.action;
+        let _ = execute(plan, Phase::Umount, this, &wanted.settings, env, &mut |_| {});
+    }
 }
 
 /// Tells the steps that are about partition tables: they are done before file systems are looked at.

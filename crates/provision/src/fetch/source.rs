@@ -13,16 +13,30 @@ const FW_CFG_CONFIG: &str = "opt/com.coreos/config";
 /// fw_cfg key of the map from the config to the user's Butane file (docs/explanation/provisioning.md).
 const FW_CFG_SOURCE_MAP: &str = "opt/io.orlop/source-map";
 
-/// A file of a config source that cannot be read.
+/// A source of configs that cannot be used.
 #[derive(Debug, thiserror::Error)]
-#[error("cannot read the config {path}")]
-pub struct SourceError {
-    /// The file.
-    pub path: PathBuf,
-    /// The kernel's answer.
-    #[source]
-    pub source: io::Error,
+pub enum SourceError {
+    /// A file that cannot be read.
+    #[error("cannot read the config {path}")]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// The kernel's answer.
+        #[source]
+        source: io::Error,
+    },
+    /// An argument of the kernel's command line that asks for a source which is not there yet.
+    #[error("the kernel argument {argument} is not supported yet")]
+    Argument {
+        /// The argument.
+        argument: String,
+    },
 }
+
+/// Arguments of Ignition that name sources we do not have.
+const ARGUMENTS_LATER: [&str; 2] = ["ignition.config.device", "ignition.config.path"];
+/// Platforms whose config is found: `metal` has only what the kernel's command line says.
+const PLATFORMS: [&str; 2] = ["qemu", "metal"];
 
 /// A config as it was found.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -72,8 +86,17 @@ impl Sources {
     /// The user's config.
     ///
     /// # Errors
-    /// When a file that is there cannot be read.
+    /// When a file that is there cannot be read, and when the command line names a source that is not supported.
     pub fn user(&self) -> Result<UserConfig, SourceError> {
+        for key in ARGUMENTS_LATER {
+            if let Some(value) = argument(&self.cmdline, key) {
+                return Err(SourceError::Argument { argument: format!("{key}={value}") });
+            }
+        }
+        let platform = argument(&self.cmdline, "ignition.platform.id").unwrap_or(&self.platform);
+        if !PLATFORMS.contains(&platform) {
+            return Err(SourceError::Argument { argument: format!("ignition.platform.id={platform}") });
+        }
         if let Some(url) = argument(&self.cmdline, "ignition.config.url") {
             return Ok(UserConfig::Url(url.to_owned()));
         }
@@ -107,10 +130,10 @@ impl Sources {
             let entries = match std::fs::read_dir(&dir) {
                 Ok(entries) => entries,
                 Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
-                Err(source) => return Err(SourceError { path: dir, source }),
+                Err(source) => return Err(SourceError::Read { path: dir, source }),
             };
             for entry in entries {
-                let entry = entry.map_err(|source| SourceError { path: dir.clone(), source })?;
+                let entry = entry.map_err(|source| SourceError::Read { path: dir.clone(), source })?;
                 let name = entry.file_name().to_string_lossy().into_owned();
                 if name.ends_with(".ign") || name.ends_with(".bu") {
                     files.insert(name, entry.path());
@@ -131,7 +154,7 @@ fn read(path: &Path) -> Result<Option<Vec<u8>>, SourceError> {
     match std::fs::read(path) {
         Ok(bytes) => Ok(Some(bytes)),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-        Err(source) => Err(SourceError { path: path.to_owned(), source }),
+        Err(source) => Err(SourceError::Read { path: path.to_owned(), source }),
     }
 }
 

@@ -80,7 +80,10 @@ fn plan_disk(draft: &mut Draft<'_>, origin: &str, disk: &Disk, coming: &mut BTre
     if !wipe && changes.iter().all(|change| *change == Change::Keep) {
         return;
     }
-    if !guard(draft, origin, name, device) {
+    // Partitions can be added to a disk in use; what is in use cannot be taken away.
+    let takes = wipe || changes.iter().any(|change| change.is_destructive());
+    let unused = Device { used_by: Vec::new(), ..device.clone() };
+    if !guard(draft, origin, name, if takes { device } else { &unused }) {
         return;
     }
     for (wish, change) in disk.partitions.iter().zip(&changes) {

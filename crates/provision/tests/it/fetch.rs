@@ -172,6 +172,77 @@ fn a_config_that_merges_itself_ends() {
 }
 
 #[test]
+fn sources_that_are_not_there_yet_are_refused_by_name() {
+    for argument in ["ignition.config.device=LABEL", "ignition.config.path=/x", "ignition.platform.id=aws"] {
+        let mut machine = Machine::new();
+        machine.cmdline = format!("quiet {argument}");
+        let error = machine.fetch().unwrap_err();
+        assert_eq!(error.line(), format!("the kernel argument {argument} is not supported yet"));
+    }
+}
+
+/// A server of `openssl` with a certificate of a private authority, serving the files of a folder.
+fn tls_server(dir: &std::path::Path) -> Option<(std::process::Child, u16)> {
+    use std::process::{Command, Stdio};
+    let openssl = |args: &str| {
+        let mut command = Command::new("openssl");
+        command.args(args.split(' ')).current_dir(dir).stdin(Stdio::null());
+        command.stdout(Stdio::null()).stderr(Stdio::null());
+        command
+    };
+    let key = "-newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 9";
+    let ca = format!("req -x509 {key} -keyout ca.key -out ca.pem -subj /CN=Test");
+    let request = format!("req {key} -keyout key.pem -out req.pem -subj /CN=localhost");
+    std::fs::write(dir.join("ext"), "subjectAltName=DNS:localhost\n").ok()?;
+    let sign =
+        "x509 -req -in req.pem -CA ca.pem -CAkey ca.key -CAcreateserial -out cert.pem -days 9 -extfile ext";
+    for args in [ca.as_str(), &request, sign] {
+        openssl(args).status().ok().filter(std::process::ExitStatus::success)?;
+    }
+    let port = std::net::TcpListener::bind("127.0.0.1:0").ok()?.local_addr().ok()?.port();
+    let child =
+        openssl(&format!("s_server -accept 127.0.0.1:{port} -cert cert.pem -key key.pem -WWW -quiet"));
+    let child = { child }.spawn().ok()?;
+    for _ in 0..100 {
+        if std::net::TcpStream::connect(("127.0.0.1", port)).is_ok() {
+            break;
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    Some((child, port))
+}
+
+#[test]
+fn tls_with_a_private_authority() {
+    let dir = tempfile::tempdir().unwrap();
+    let Some((mut server, port)) = tls_server(dir.path()) else {
+        return crate::machine::skip("tls_with_a_private_authority", "no openssl program");
+    };
+    std::fs::write(dir.path().join("hello"), "hello").unwrap();
+    let authority: String =
+        std::fs::read(dir.path().join("ca.pem")).unwrap().iter().map(|b| format!("%{b:02x}")).collect();
+    let text = |security: &str| {
+        format!(
+            r#"{{"ignition": {{"version": "3.5.0"{security}}}, "storage": {{"files": [{{"path": "/etc/a",
+            "contents": {{"source": "https://localhost:{port}/hello"}}}}]}}}}"#
+        )
+    };
+    let refused = Machine::new().boot(&text("")).map(|_| ());
+    let security = format!(
+        r#", "security": {{"tls": {{"certificateAuthorities": [{{"source": "data:,{authority}"}}]}}}}"#
+    );
+    let mut machine = Machine::new();
+    let accepted = machine.boot(&text(&security)).map(|_| ());
+    server.kill().unwrap();
+    server.wait().unwrap();
+    let refused = refused.unwrap_err().text();
+    assert!(refused.contains("TLS: ") && refused.contains("UnknownIssuer"), "{refused}");
+    assert!(refused.contains("hint: add the server's authority"), "{refused}");
+    accepted.unwrap_or_else(|error| panic!("{error}\n{}", machine.events.join("\n")));
+    assert_eq!(machine.text("etc/a"), "hello");
+}
+
+#[test]
 fn no_config_is_fine() {
     let mut machine = Machine::new();
     let wanted = machine.fetch().unwrap();

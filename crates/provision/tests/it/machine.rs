@@ -178,3 +178,9 @@ pub(crate) fn mode(path: &Path) -> u32 {
     use std::os::unix::fs::MetadataExt as _;
     path.symlink_metadata().unwrap().mode() & 0o7777
 }
+
+/// Says why a test does nothing here.
+#[allow(clippy::print_stderr)]
+pub(crate) fn skip(name: &str, reason: &str) {
+    eprintln!("SKIP {name}: {reason}");
+}

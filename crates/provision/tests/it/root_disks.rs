@@ -5,7 +5,7 @@ use std::process::Command;
 
 use provision::execute::{ProgramError, Programs, SystemPrograms};
 
-use crate::machine::Machine;
+use crate::machine::{Machine, skip};
 
 /// Programs of the host, else of the newest SDK tree, through the tree's own loader.
 #[derive(Debug)]
@@ -100,7 +100,7 @@ fn in_own_namespace(name: &str) -> bool {
         return false;
     }
     if !rustix::process::getuid().is_root() {
-        eprint_skip(name, "needs root");
+        skip(name, "needs root");
         return true;
     }
     let output = Command::new("unshare")
@@ -111,18 +111,13 @@ fn in_own_namespace(name: &str) -> bool {
         .output()
         .unwrap();
     let text = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
-    text.lines().filter(|line| line.starts_with("SKIP ")).for_each(say);
+    for reason in
+        text.lines().filter_map(|line| line.strip_prefix("SKIP ")?.split_once(": ")).map(|(_, why)| why)
+    {
+        skip(name, reason);
+    }
     assert!(output.status.success(), "{text}");
     true
-}
-
-#[allow(clippy::print_stderr)]
-fn say(line: &str) {
-    eprintln!("{line}");
-}
-
-fn eprint_skip(name: &str, reason: &str) {
-    say(&format!("SKIP {name}: {reason}"));
 }
 
 const CONFIG: &str = r#"{"ignition": {"version": "3.4.0"}, "storage": {
@@ -149,10 +144,10 @@ fn root_partitions_filesystems_and_reuse() {
     let tools = Tools::new();
     for program in ["mkfs.ext4", "mkfs.xfs", "mkfs.btrfs", "mkfs.vfat", "mkswap", "wipefs"] {
         if !tools.has(program) {
-            return eprint_skip(name, &format!("no {program} on the host nor in an SDK tree"));
+            return skip(name, &format!("no {program} on the host nor in an SDK tree"));
         }
     }
-    let Some(disk) = Loop::new(700) else { return eprint_skip(name, "no loop device to be had") };
+    let Some(disk) = Loop::new(700) else { return skip(name, "no loop device to be had") };
     let config = CONFIG.replace("DISK", &disk.node);
     let mut machine = Machine::new();
     machine.fw_cfg("opt/com.coreos/config", config.as_bytes());
@@ -210,10 +205,10 @@ fn root_users_are_made_by_the_systems_programs() {
     let name = "root_disks::root_users_are_made_by_the_systems_programs";
     let tools = Tools::new();
     if !rustix::process::getuid().is_root() {
-        return eprint_skip(name, "needs root");
+        return skip(name, "needs root");
     }
     if !tools.host.has("useradd") {
-        return eprint_skip(name, "no useradd on the host");
+        return skip(name, "no useradd on the host");
     }
     let mut machine = Machine::new();
     machine.put("etc/shadow", "root:*:1::::::\n");
@@ -236,4 +231,51 @@ fn root_users_are_made_by_the_systems_programs() {
     let own = machine.root().join("var/home/core/own").metadata().unwrap();
     assert_eq!((own.uid(), own.gid(), keys.metadata().unwrap().uid()), (1234, 700, 1234));
     assert_eq!(crate::machine::mode(&keys), 0o600);
+}
+
+#[test]
+fn root_a_full_disk_leaves_the_old_file() {
+    let name = "root_disks::root_a_full_disk_leaves_the_old_file";
+    if in_own_namespace(name) {
+        return;
+    }
+    let mut machine = Machine::new();
+    let etc = machine.root().join("etc");
+    let status =
+        Command::new("mount").args(["-t", "tmpfs", "-o", "size=64k", "none"]).arg(&etc).status().unwrap();
+    assert!(status.success());
+    std::fs::write(etc.join("a"), "old").unwrap();
+    let config = format!(
+        r#"{{"ignition": {{"version": "3.4.0"}}, "storage": {{"files": [{{"path": "/etc/a", "overwrite": true,
+        "contents": {{"source": "data:,{}"}}}}]}}}}"#,
+        "x".repeat(100_000)
+    );
+    let error = machine.boot(&config).unwrap_err();
+    assert!(error.line().contains("No space left on device"), "{error}");
+    assert_eq!(machine.text("etc/a"), "old");
+    assert_eq!(std::fs::read_dir(&etc).unwrap().count(), 1, "no temporary file is left");
+}
+
+#[test]
+fn root_a_failed_boot_leaves_no_mounts() {
+    let name = "root_disks::root_a_failed_boot_leaves_no_mounts";
+    if in_own_namespace(name) {
+        return;
+    }
+    let tools = Tools::new();
+    let (Some(one), Some(two)) = (Loop::new(32), Loop::new(32)) else {
+        return skip(name, "no loop device to be had");
+    };
+    let config = format!(
+        r#"{{"ignition": {{"version": "3.4.0", "timeouts": {{"httpTotal": 1}}}}, "storage": {{
+        "filesystems": [{{"device": "{}", "format": "ext4", "path": "/var/a"}},
+                        {{"device": "{}", "format": "ext4", "path": "/var/a/b"}}],
+        "files": [{{"path": "/var/a/b/f", "contents": {{"source": "http://127.0.0.1:1/x"}}}}]}}}}"#,
+        one.node, two.node
+    );
+    let mut machine = Machine::new();
+    let error = machine.boot_with(&config, &tools).unwrap_err();
+    assert!(error.line().contains("http://127.0.0.1:1/x: nothing after"), "{error}");
+    let mounts = std::fs::read_to_string("/proc/self/mounts").unwrap();
+    assert!(!mounts.contains(&one.node) && !mounts.contains(&two.node), "{mounts}");
 }
