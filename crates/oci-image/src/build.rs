@@ -278,7 +278,8 @@ fn append<W: Write>(tar: &mut tar::Builder<W>, path: &str, entry: &Entry, mtime:
 }
 
 /// `1970-01-01T00:00:00Z` of seconds since 1970, by Howard Hinnant's days-to-civil rule.
-pub(crate) fn rfc3339(secs: u64) -> String {
+#[must_use]
+pub fn rfc3339(secs: u64) -> String {
     let (days, rest) = (secs / 86_400, secs % 86_400);
     let z = days + 719_468;
     let (era, doe) = (z / 146_097, z % 146_097);

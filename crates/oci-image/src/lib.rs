@@ -14,6 +14,7 @@ pub mod auth;
 pub mod build;
 pub mod client;
 pub mod digest;
+pub mod fetch;
 pub mod layout;
 pub mod manifest;
 pub mod pull;

@@ -117,6 +117,7 @@ pub(crate) struct RefFile {
 
 #[derive(Debug, Serialize, Deserialize)]
 struct LeaseFile {
+    reference: Reference,
     manifest: Digest,
 }
 
@@ -299,7 +300,7 @@ impl Store {
         if !self.is_complete(image) || !self.document_path(&image.manifest_digest).exists() {
             return Err(StoreError::NotFound { name: image.reference.to_string() });
         }
-        let lease = LeaseFile { manifest: image.manifest_digest.clone() };
+        let lease = LeaseFile { reference: image.reference.clone(), manifest: image.manifest_digest.clone() };
         let bytes = serde_json::to_vec(&lease).expect("a lease always serialises");
         write_whole(&self.dir.join("leases").join(file_name(id)), &bytes)
     }
@@ -316,6 +317,24 @@ impl Store {
             }
         }
         Ok(())
+    }
+
+    /// The image that a lease keeps; its name is the one it was leased under. None if there is no such lease.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn leased_image(&self, id: &str) -> Result<Option<Image>, StoreError> {
+        let path = self.dir.join("leases").join(file_name(id));
+        let bytes = match std::fs::read(&path) {
+            Ok(bytes) => bytes,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(source) => return Err(failed("read", &path)(source)),
+        };
+        let lease: LeaseFile = serde_json::from_slice(&bytes).map_err(|error| damaged(&path, error))?;
+        let (manifest, config) = self.read_image(&lease.manifest)?;
+        let manifest_digest = lease.manifest.clone();
+        let (reference, digest) = (lease.reference, lease.manifest);
+        Ok(Some(Image { reference, manifest_digest, digest, fetched_secs: 0, manifest, config }))
     }
 
     /// Ids of all leases.
