@@ -36,7 +36,7 @@ pub enum FetchError {
         reference: String,
         /// Why.
         #[source]
-        source: RegistriesError,
+        source: Box<RegistriesError>,
     },
     /// No client can be made for an endpoint.
     #[error("cannot fetch {reference}")]
@@ -56,7 +56,7 @@ pub enum FetchError {
         endpoint: Endpoint,
         /// Why.
         #[source]
-        source: PullError<ClientError>,
+        source: Box<PullError<ClientError>>,
     },
 }
 
@@ -72,8 +72,9 @@ pub fn fetch(
     events: &mut dyn FnMut(Event),
 ) -> Result<Image, FetchError> {
     let named = || reference.to_string();
-    let endpoints =
-        registries.endpoints(reference).map_err(|source| FetchError::Rules { reference: named(), source })?;
+    let endpoints = registries
+        .endpoints(reference)
+        .map_err(|source| FetchError::Rules { reference: named(), source: Box::new(source) })?;
     let last = endpoints.len().saturating_sub(1);
     for (i, endpoint) in endpoints.iter().enumerate() {
         events(Event::Asking { endpoint: endpoint.clone() });
@@ -83,7 +84,11 @@ pub fn fetch(
             Ok(image) => return Ok(image),
             // What the store refuses, it refuses from everywhere.
             Err(source) if i == last || matches!(source, PullError::Store(_)) => {
-                return Err(FetchError::Pull { reference: named(), endpoint: endpoint.clone(), source });
+                return Err(FetchError::Pull {
+                    reference: named(),
+                    endpoint: endpoint.clone(),
+                    source: Box::new(source),
+                });
             }
             Err(error) => events(Event::Passed { endpoint: endpoint.clone(), error: error.to_string() }),
         }

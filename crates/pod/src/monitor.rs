@@ -113,9 +113,12 @@ pub fn run(
     let _name = handle.pods().hold_name(&spec.name)?;
     handle.advance(State::Running)?;
     let monitor = i32::try_from(std::process::id()).unwrap_or(-1);
-    let mut status = Status { version: VERSION, monitor, started_secs: now_secs(), ..Status::default() };
+    let cgroup = std::fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
+    let unit = start::unit_of(&cgroup);
+    let mut status =
+        Status { version: VERSION, monitor, unit, started_secs: now_secs(), ..Status::default() };
     handle.write_json("status.json", &status)?;
-    let result = live(&handle, store, runtime, &spec, &mut status, events);
+    let result = live(&handle, store, runtime, &spec, &cgroup, &mut status, events);
     for container in &spec.containers {
         // Removes the cgroup and kills what is left of it; a container that was never made is no failure.
         let _ = runtime.delete(&start::container_id(handle.id(), &container.name));
@@ -140,6 +143,7 @@ fn live(
     store: &Store,
     runtime: &Runtime,
     spec: &Pod,
+    cgroup: &str,
     status: &mut Status,
     events: &mut dyn FnMut(Event<'_>),
 ) -> Result<u8, MonitorError> {
@@ -148,8 +152,7 @@ fn live(
     rustix::process::set_child_subreaper(Some(rustix::process::getpid()))
         .map_err(|errno| system("become the reaper")(errno.into()))?;
     start::own_mounts().map_err(system("have mounts of its own"))?;
-    let cgroup = std::fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
-    let cgroup = start::cgroup_of(&cgroup, handle.id());
+    let cgroup = start::cgroup_of(cgroup, handle.id());
     let named = |source| MonitorError::Start { name: spec.name.clone(), source };
     let Assembled { namespaces, address, apps } =
         start::assemble(handle, store, spec, &cgroup).map_err(named)?;
@@ -170,7 +173,7 @@ fn live(
     let grace = Duration::from_secs(u64::from(spec.grace_secs));
     let mut monitor =
         Monitor { handle, runtime, signals, running, machine, grace, deadline: None, status, events };
-    let code = monitor.to_the_end()?;
+    let code = monitor.run_to_end()?;
     drop(namespaces);
     Ok(code)
 }
@@ -299,7 +302,7 @@ struct Monitor<'a> {
 }
 
 impl Monitor<'_> {
-    fn to_the_end(&mut self) -> Result<u8, MonitorError> {
+    fn run_to_end(&mut self) -> Result<u8, MonitorError> {
         // One may have ended before the first wait.
         self.reap()?;
         loop {

@@ -158,6 +158,9 @@ pub struct Status {
     pub version: u32,
     /// The monitor's process id.
     pub monitor: i32,
+    /// The systemd unit that runs it, if one does.
+    #[serde(default)]
+    pub unit: Option<String>,
     /// When it was started, seconds since 1970.
     pub started_secs: u64,
     /// When it ended.

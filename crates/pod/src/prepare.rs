@@ -34,7 +34,7 @@ pub enum PrepareError<E: std::error::Error + Send + Sync + 'static> {
         /// Which container.
         container: String,
         /// Its image.
-        image: Reference,
+        image: String,
     },
 }
 
@@ -85,7 +85,7 @@ fn fill<E: std::error::Error + Send + Sync + 'static>(
         let image = match (container.pull_policy, here) {
             (PullPolicy::IfNotPresent | PullPolicy::Never, Some(image)) => image,
             (PullPolicy::Never, None) => {
-                let (container, image) = (container.name.clone(), container.image.clone());
+                let (container, image) = (container.name.clone(), container.image.to_string());
                 return Err(PrepareError::Absent { container, image });
             }
             (PullPolicy::Always, _) | (PullPolicy::IfNotPresent, None) => fetch(&container.image)

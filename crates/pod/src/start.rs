@@ -202,11 +202,18 @@ fn app(
         pod: view,
         mounts: &mounts,
         cgroup: &format!("{cgroup}/{}", container.name),
+        can_limit_pids: can_limit_pids(),
     };
     handle.write_json(&format!("apps/{}/config.json", container.name), &config::config(&input)?)?;
     let stop_signal = if run.stop_signal.is_empty() { "TERM".to_owned() } else { run.stop_signal.clone() };
     let container_id = container_id(handle.id(), &container.name);
     Ok(App { name: container.name.clone(), container_id, bundle, stop_signal })
+}
+
+/// Whether cgroup v2 has the controller that limits processes; on hybrid hosts the old hierarchy holds it.
+fn can_limit_pids() -> bool {
+    let controllers = std::fs::read_to_string("/sys/fs/cgroup/cgroup.controllers").unwrap_or_default();
+    controllers.split_whitespace().any(|controller| controller == "pids")
 }
 
 /// The image that the pod was prepared with, even if its name stands for another one by now.
@@ -360,6 +367,14 @@ pub fn cgroup_of(own: &str, id: &str) -> String {
     }
 }
 
+/// The unit whose delegated sub-group a monitor is in, if it is: `pod@web.service`.
+#[must_use]
+pub fn unit_of(own: &str) -> Option<String> {
+    let path = own.lines().find_map(|line| line.strip_prefix("0::"))?;
+    let unit = path.strip_suffix("/monitor")?.rsplit('/').next()?;
+    unit.ends_with(".service").then(|| unit.to_owned())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -368,6 +383,8 @@ mod tests {
     fn containers_go_beside_the_monitor_of_a_unit() {
         let unit = "0::/system.slice/system-pod.slice/pod@web.service/monitor\n";
         assert_eq!(cgroup_of(unit, "u"), "/system.slice/system-pod.slice/pod@web.service");
+        assert_eq!(unit_of(unit).as_deref(), Some("pod@web.service"));
+        assert_eq!(unit_of("0::/user.slice/session-1.scope\n"), None);
         assert_eq!(cgroup_of("0::/user.slice/session-1.scope\n", "u"), "/orlop-pods/u");
         assert_eq!(cgroup_of("1:cpu:/\n0::/\n", "u"), "/orlop-pods/u");
     }

@@ -59,7 +59,8 @@ impl Netlink {
     /// The kernel's.
     pub fn open() -> io::Result<Self> {
         let flags = SocketFlags::CLOEXEC;
-        let socket = socket_with(AddressFamily::NETLINK, SocketType::RAW, flags, Some(netlink::ROUTE))?;
+        // NETLINK_ROUTE is protocol 0, which is what "none" asks for.
+        let socket = socket_with(AddressFamily::NETLINK, SocketType::RAW, flags, None)?;
         rustix::net::bind(&socket, &netlink::SocketAddrNetlink::new(0, 0))?;
         Ok(Self { socket, sequence: 0 })
     }

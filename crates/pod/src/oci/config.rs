@@ -27,6 +27,9 @@ const MASKED: [&str; 10] = [
 /// What it may read only.
 const READ_ONLY: [&str; 5] = ["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"];
 
+/// Processes of one container at most, so that a fork bomb stays inside (CRI-O's and podman's order of size).
+const PIDS_MAX: u32 = 4096;
+
 /// Where programs are looked for unless the image says otherwise.
 const PATH: &str = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
@@ -87,6 +90,8 @@ pub struct Input<'a> {
     pub mounts: &'a [Mount],
     /// Where its cgroup goes.
     pub cgroup: &'a str,
+    /// Whether the machine can limit processes; what nobody asked for is left out where it cannot.
+    pub can_limit_pids: bool,
 }
 
 /// The config.json of a container.
@@ -150,7 +155,7 @@ fn linux(input: &Input<'_>, capabilities: &[String]) -> Value {
     let mut linux = json!({
         "namespaces": namespaces,
         "cgroupsPath": input.cgroup,
-        "resources": resources(&input.container.resources),
+        "resources": resources(&input.container.resources, input.can_limit_pids),
         "maskedPaths": MASKED,
         "readonlyPaths": READ_ONLY,
     });
@@ -260,13 +265,13 @@ fn bind(source: &Path, target: &str, read_only: bool) -> Value {
 }
 
 /// Limits of cgroup v2, by way of the runtime-spec's v1 words.
-fn resources(declared: &Resources) -> Value {
+fn resources(declared: &Resources, can_limit_pids: bool) -> Value {
     // 100 ms, the kernel's and everybody's default.
     const PERIOD_US: u64 = 100_000;
-    let mut resources = json!({
-        "devices": [{ "allow": false, "access": "rwm" }],
-        "pids": { "limit": 4096 },
-    });
+    let mut resources = json!({ "devices": [{ "allow": false, "access": "rwm" }] });
+    if can_limit_pids {
+        resources["pids"] = json!({ "limit": PIDS_MAX });
+    }
     let mut cpu = serde_json::Map::new();
     if let Some(milli) = declared.cpu_limit_milli {
         cpu.insert("period".into(), PERIOD_US.into());
@@ -322,6 +327,7 @@ mod tests {
             pod: &pod,
             mounts: &mounts,
             cgroup: "/c",
+            can_limit_pids: true,
         };
         config(&input)
     }

@@ -118,7 +118,8 @@ mod tests {
     #[test]
     fn names_and_numbers_are_found() {
         // (spec, user, group) -> uid, gid, groups, home
-        let table: [(&str, Option<u32>, Option<u32>, (u32, u32, &[u32], &str)); 9] = [
+        type Found = (u32, u32, &'static [u32], &'static str);
+        let table: [(&str, Option<u32>, Option<u32>, Found); 9] = [
             ("", None, None, (0, 0, &[], "/root")),
             ("web", None, None, (33, 34, &[4, 5], "/srv")),
             ("33", None, None, (33, 34, &[4, 5], "/srv")),
