@@ -28,6 +28,17 @@ pub(super) struct Segment {
 }
 
 impl Segment {
+    /// A segment that is stored as it is.
+    pub(super) fn plain(content: &[u8], last: bool) -> Self {
+        let mut segment = Self::default();
+        let whole = if last { content.len() / BLOCK_BYTES * BLOCK_BYTES } else { content.len() };
+        segment.push_plain(0, &content[..whole]);
+        if whole < content.len() {
+            segment.push_tail(whole, true, &content[whole..]);
+        }
+        segment
+    }
+
     fn push(&mut self, start: usize, plain: bool, bytes: &[u8]) {
         let block = (self.blocks.len() / BLOCK_BYTES) as u32;
         let padding = bytes.len().next_multiple_of(BLOCK_BYTES) - bytes.len();

@@ -30,7 +30,7 @@ use crate::format::{
 };
 use crate::lz4;
 use crate::tree::{Source, Tree};
-use data::{Data, FileJob};
+use data::Data;
 use inode::Inode;
 pub use options::{Compression, Event, Options, Summary, WriteError};
 use output::Output;
@@ -58,7 +58,7 @@ pub fn write<W: Write + Seek>(
     let mut inodes = inode::collect(tree, &shared)?;
     let mut output = Output::new(out)?;
 
-    let content_bytes = write_contents(&mut inodes, source, options, &mut output, events)?;
+    let content_bytes = data::write_all(&mut inodes, source, options, &mut output, events)?;
     let data_blocks = output.next_block() - 1;
     events(Event::Metadata { inodes: inodes.len() as u64 });
     write_long_targets(&mut inodes, &mut output)?;
@@ -81,28 +81,6 @@ pub fn write<W: Write + Seek>(
         data_bytes: u64::from(data_blocks) * BLOCK_BYTES as u64,
         metadata_bytes: meta_bytes,
     })
-}
-
-/// Writes the contents of regular files; gives their bytes before compression.
-fn write_contents<W: Write + Seek>(
-    inodes: &mut [Inode<'_>],
-    source: &dyn Source,
-    options: &Options,
-    output: &mut Output<'_, W>,
-    events: &mut dyn FnMut(Event),
-) -> Result<u64, WriteError> {
-    let total_bytes = inodes.iter().filter_map(Inode::content).map(|content| content.size_bytes).sum();
-    let mut compressor = data::compressor(options.compression);
-    let mut done_bytes = 0;
-    for inode in inodes {
-        let Some(content) = inode.content() else { continue };
-        let job = FileJob { path: &inode.path, content, head_bytes: inode.head_bytes() };
-        let data = data::write_file(&job, source, compressor.as_mut(), output)?;
-        inode.data = data;
-        done_bytes += content.size_bytes;
-        events(Event::Content { done_bytes, total_bytes });
-    }
-    Ok(total_bytes)
 }
 
 /// A target that does not fit behind its inode gets a block.

@@ -50,7 +50,7 @@ pub struct Options {
     pub volume_name: [u8; 16],
     /// The time of every inode, in seconds since 1970 (`SOURCE_DATE_EPOCH`).
     pub time_secs: u64,
-    /// Threads that compress; 0 and 1 mean the caller's own. The image is the same for any number.
+    /// Threads that compress; 0 and 1 mean the caller's own, which also reads and writes. The image is the same for any number.
     pub threads: usize,
 }
 
@@ -173,6 +173,9 @@ pub enum WriteError {
         /// Which part.
         what: &'static str,
     },
+    /// A compressing thread ended early.
+    #[error("a compressing thread ended before its work was done")]
+    Thread,
     /// The image could not be written.
     #[error("cannot write the image")]
     Output {
