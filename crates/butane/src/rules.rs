@@ -219,7 +219,7 @@ pub(crate) fn boot_device(device: &BootDevice, checker: &mut Checker<'_>) {
             Some(_) => {}
         }
         if !luks.tang.is_empty() || is_true(luks.tpm2) {
-            checker.error(&[&"luks"], check::disks::CEX_CLEVIS);
+            checker.error(&[&"luks"], check::volumes::CEX_CLEVIS);
         }
     }
     // Upstream calls this rule here, and its walk calls it again.

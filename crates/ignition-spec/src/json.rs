@@ -6,6 +6,7 @@ use std::borrow::Cow;
 
 use crate::report::{Entry, Position, Report, Rule};
 use crate::tree::{Member, Node, Value};
+pub use crate::write::write_string;
 
 /// Depth beyond which nesting is refused; Go's limit.
 pub const DEPTH_MAX: usize = 10_000;
@@ -374,31 +375,4 @@ impl<'a> Parser<'a> {
         };
         Fail { position: self.position(), message: format!("invalid character {char:?} {place}"), hint }
     }
-}
-
-/// Appends `text` as a JSON string.
-pub fn write_string(out: &mut Vec<u8>, text: &str) {
-    out.push(b'"');
-    let mut from = 0;
-    for (index, byte) in text.bytes().enumerate() {
-        let escape: &[u8] = match byte {
-            b'"' => b"\\\"",
-            b'\\' => b"\\\\",
-            b'\n' => b"\\n",
-            b'\r' => b"\\r",
-            b'\t' => b"\\t",
-            0..=0x1f | 0x7f => &control(byte),
-            _ => continue,
-        };
-        out.extend_from_slice(&text.as_bytes()[from..index]);
-        out.extend_from_slice(escape);
-        from = index + 1;
-    }
-    out.extend_from_slice(&text.as_bytes()[from..]);
-    out.push(b'"');
-}
-
-fn control(byte: u8) -> [u8; 6] {
-    let hex = |nibble: u8| if nibble < 10 { b'0' + nibble } else { b'a' + nibble - 10 };
-    [b'\\', b'u', b'0', b'0', hex(byte >> 4), hex(byte & 15)]
 }

@@ -1,6 +1,5 @@
 //! Writing a config as JSON.
 
-use crate::json;
 use crate::schema::ConfigValue;
 
 /// Collects JSON text.
@@ -39,7 +38,7 @@ impl Writer {
     /// Starts a member of an object.
     pub fn key(&mut self, key: &str) {
         self.item();
-        json::write_string(&mut self.out, key);
+        write_string(&mut self.out, key);
         self.out.push(b':');
         if self.indent.is_some() {
             self.out.push(b' ');
@@ -64,7 +63,7 @@ impl Writer {
 
     /// A string.
     pub fn string(&mut self, text: &str) {
-        json::write_string(&mut self.out, text);
+        write_string(&mut self.out, text);
     }
 
     /// An integer.
@@ -76,4 +75,31 @@ impl Writer {
     pub fn boolean(&mut self, value: bool) {
         self.out.extend_from_slice(if value { b"true" } else { b"false" });
     }
+}
+
+/// Appends `text` as a JSON string.
+pub fn write_string(out: &mut Vec<u8>, text: &str) {
+    out.push(b'"');
+    let mut from = 0;
+    for (index, byte) in text.bytes().enumerate() {
+        let escape: &[u8] = match byte {
+            b'"' => b"\\\"",
+            b'\\' => b"\\\\",
+            b'\n' => b"\\n",
+            b'\r' => b"\\r",
+            b'\t' => b"\\t",
+            0..=0x1f | 0x7f => &control(byte),
+            _ => continue,
+        };
+        out.extend_from_slice(&text.as_bytes()[from..index]);
+        out.extend_from_slice(escape);
+        from = index + 1;
+    }
+    out.extend_from_slice(&text.as_bytes()[from..]);
+    out.push(b'"');
+}
+
+fn control(byte: u8) -> [u8; 6] {
+    let hex = |nibble: u8| if nibble < 10 { b'0' + nibble } else { b'a' + nibble - 10 };
+    [b'\\', b'u', b'0', b'0', hex(byte >> 4), hex(byte & 15)]
 }

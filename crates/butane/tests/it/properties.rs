@@ -80,3 +80,110 @@ proptest! {
         butane::fuzz_yaml(text.as_bytes());
     }
 }
+
+/// A config that has nearly everything, for mutation.
+const RICH: &str = "variant: fcos
+version: 1.7.0
+x: &user {name: core, uid: 1}
+ignition:
+  config:
+    merge:
+      - inline: '{\"ignition\": {\"version\": \"3.6.0\"}}'
+kernel_arguments: {should_exist: [a]}
+passwd:
+  users:
+    - *user
+    - <<: *user
+      name: x
+storage:
+  disks:
+    - device: /dev/vdb
+      partitions: [{label: root, number: 4, size_mib: 0x10}]
+  filesystems:
+    - device: /dev/mapper/l
+      path: /var/data
+      format: ext4
+      with_mount_unit: yes
+  luks:
+    - name: l
+      device: /dev/vdb1
+      clevis: {tang: [{url: http://t, thumbprint: x}]}
+  files:
+    - path: /etc/motd
+      mode: 0644
+      contents:
+        inline: |
+          hello
+           world
+  trees: [{local: t}]
+systemd:
+  units:
+    - name: var-data.mount
+      enabled: true
+      contents: |-
+        [Install]
+        A=b
+boot_device:
+  layout: x86_64
+  mirror: {devices: [/dev/vda, /dev/vdb]}
+  luks: {tpm2: true}
+grub: {users: [{name: r, password_hash: h}]}
+";
+
+/// `RICH` with some spans removed, doubled or replaced.
+fn mutated() -> impl Strategy<Value = Vec<u8>> {
+    let edit = (0..RICH.len(), 0usize..16, 0u8..4, any::<u8>());
+    prop::collection::vec(edit, 0..4).prop_map(|edits| {
+        let mut text = RICH.as_bytes().to_vec();
+        for (at, length, how, byte) in edits {
+            let at = at.min(text.len());
+            let end = (at + length).min(text.len());
+            let piece = text[at..end].to_vec();
+            match how {
+                0 => drop(text.drain(at..end)),
+                1 => drop(text.splice(at..at, piece)),
+                2 => drop(text.splice(at..end, [byte])),
+                _ => drop(text.splice(at..at, [b" \n:-{}[]&*|'\"#~0"[usize::from(byte) % 16]])),
+            }
+        }
+        text
+    })
+}
+
+/// Files that are all there and all alike.
+struct Everywhere;
+
+impl butane::Files for Everywhere {
+    fn read(&self, path: &str) -> Result<Vec<u8>, butane::FileError> {
+        Ok(path.as_bytes().to_vec())
+    }
+
+    fn tree(&self, _: &str) -> Result<Vec<(String, butane::files::TreeEntry)>, butane::FileError> {
+        use butane::files::TreeEntry;
+        Ok(vec![
+            (String::new(), TreeEntry::Directory),
+            ("etc/a".into(), TreeEntry::File(true)),
+            ("etc/l".into(), TreeEntry::Link("a".into())),
+        ])
+    }
+}
+
+proptest! {
+    #[test]
+    fn mutated_configs_are_judged(bytes in mutated()) {
+        butane::fuzz_yaml(&bytes);
+        let options = butane::Options { files: Some(&Everywhere), ..butane::Options::default() };
+        if let Ok(output) = butane::transpile(&bytes, &options) {
+            prop_assert!(ignition_spec::parse(&output.json).is_ok());
+            prop_assert!(output.map.position("$.ignition.version").is_some());
+        }
+    }
+}
+
+#[test]
+fn the_config_that_is_mutated_is_accepted() {
+    let options = butane::Options { files: Some(&Everywhere), ..butane::Options::default() };
+    let output = butane::transpile(RICH.as_bytes(), &options).unwrap_or_else(|report| panic!("{report}"));
+    assert_eq!(output.config.storage.disks.len(), 2, "/dev/vdb is of the mirror and of the user");
+    assert_eq!(output.config.systemd.units.len(), 1, "the mount unit is merged with the user's");
+}

@@ -7,6 +7,7 @@ pub mod disks;
 pub mod nodes;
 pub mod resource;
 pub mod systemd;
+pub mod volumes;
 
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -17,6 +18,14 @@ use crate::path::{Naming, Path};
 use crate::report::{Entry, Report, Rule};
 use crate::schema::{ConfigValue, Listing};
 use crate::version::Spec;
+
+/// Declares rules: `NAME = code, text;`.
+macro_rules! rules {
+    ($($(#[$doc:meta])* $name:ident = $code:literal, $text:literal;)*) => {
+        $($(#[$doc])* pub const $name: Rule = Rule { code: $code, text: $text };)*
+    };
+}
+pub(crate) use rules;
 
 /// Two entries of a list have one key.
 pub const DUPLICATE: Rule = Rule { code: "duplicate-entry", text: "duplicate entry defined" };
@@ -76,7 +85,7 @@ impl<'c> Checker<'c> {
 
     /// Asked by a section: whether the rules of sections that `module` declares hold.
     pub fn owns(&self, module: &str) -> bool {
-        module == self.owner
+        module.starts_with(self.owner)
     }
 
     /// True when the rules of 3.`minor` hold.

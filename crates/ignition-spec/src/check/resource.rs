@@ -1,7 +1,6 @@
 //! Rules of what is fetched: URLs, headers, hashes, proxies; and of the version.
 
-use super::disks::rules;
-use super::{Checker, non_empty};
+use super::{Checker, non_empty, rules};
 use crate::config::{HttpHeader, Ignition, IgnitionConfig, Proxy, Resource, Tls, Verification};
 use crate::report::{Entry, Rule};
 use crate::url::{self, Fault, Url};

@@ -2,8 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use super::disks::rules;
-use super::{Checker, is_true, non_empty};
+use super::{Checker, is_true, non_empty, rules};
 use crate::config::{Config, Dropin, Systemd, Unit};
 use crate::gopath;
 use crate::report::{Entry, Rule};

@@ -98,3 +98,44 @@ proptest! {
         prop_assert_eq!(merge(&config, &config).0, config);
     }
 }
+
+/// A config that has nearly everything, for mutation.
+const RICH: &str = r#"{"ignition": {"version": "3.5.0", "config": {"merge": [{"source": "https://h/c", "httpHeaders":
+[{"name": "A", "value": "b"}], "verification": {"hash": "sha256-00"}}]}, "proxy": {"httpProxy": "http://p"}},
+"kernelArguments": {"shouldExist": ["a"], "shouldNotExist": ["b"]}, "passwd": {"users": [{"name": "core", "uid": 1}]},
+"storage": {"disks": [{"device": "/dev/vda", "partitions": [{"number": 1, "startMiB": 1, "sizeMiB": 9}]}],
+"filesystems": [{"device": "/dev/vda1", "format": "ext4", "path": "/var", "label": "l"}],
+"luks": [{"name": "l", "device": "/dev/b", "clevis": {"tang": [{"url": "http://t", "thumbprint": "x"}]}}],
+"raid": [{"name": "r", "level": "raid1", "devices": ["/dev/x"]}], "links": [{"path": "/l", "target": "/t"}],
+"files": [{"path": "/a", "mode": 420, "contents": {"source": "data:text/plain;charset=x;base64,aGk="}}]},
+"systemd": {"units": [{"name": "a@1.service", "enabled": true, "contents": "[Unit]\nA=b\\\n c\n[Install]\nX=y",
+"dropins": [{"name": "x.conf", "contents": "[Service]"}]}]}}"#;
+
+/// `RICH` with some spans removed, doubled or replaced.
+fn mutated() -> impl Strategy<Value = Vec<u8>> {
+    let edit = (0..RICH.len(), 0usize..12, 0u8..4, any::<u8>());
+    prop::collection::vec(edit, 1..4).prop_map(|edits| {
+        let mut text = RICH.as_bytes().to_vec();
+        for (at, length, how, byte) in edits {
+            let at = at.min(text.len());
+            let end = (at + length).min(text.len());
+            let piece = text[at..end].to_vec();
+            match how {
+                0 => drop(text.drain(at..end)),
+                1 => drop(text.splice(at..at, piece)),
+                2 => drop(text.splice(at..end, [byte])),
+                _ => {
+                    drop(text.splice(at..at, b",:{}[]\"0-"[usize::from(byte) % 9..].iter().copied().take(1)))
+                }
+            }
+        }
+        text
+    })
+}
+
+proptest! {
+    #[test]
+    fn mutated_configs_are_judged(bytes in mutated()) {
+        ignition_spec::fuzz_json(&bytes);
+    }
+}
