@@ -123,6 +123,8 @@ pub fn attach(
         .map_err(step(format!("make the cable {link}")))?;
     let index = host.need_index(&link).map_err(step(format!("find the cable {link}")))?;
     host.set_link(index, true, Some(bridge)).map_err(step(format!("put {link} on {BRIDGE}")))?;
+    // Where br_netfilter is loaded, a pod that asks for itself by way of a host port is answered on the bridge.
+    host.allow_hairpin(index).map_err(step(format!("let {link} answer itself")))?;
     let mut inside = namespaces.netlink().map_err(step("enter the pod's network"))?;
     let eth0 = inside.need_index("eth0").map_err(step("find the pod's eth0"))?;
     inside.add_address(eth0, address, SUBNET.prefix).map_err(step("give the pod its address"))?;

@@ -36,6 +36,9 @@ const IFLA_LINKINFO: u16 = 18;
 const IFLA_NET_NS_FD: u16 = 28;
 const IFLA_INFO_KIND: u16 = 1;
 const IFLA_INFO_DATA: u16 = 2;
+const IFLA_INFO_SLAVE_KIND: u16 = 4;
+const IFLA_INFO_SLAVE_DATA: u16 = 5;
+const IFLA_BRPORT_MODE: u16 = 4;
 const VETH_INFO_PEER: u16 = 1;
 const IFA_ADDRESS: u16 = 1;
 const IFA_LOCAL: u16 = 2;
@@ -136,6 +139,20 @@ impl Netlink {
         if let Some(bridge) = bridge {
             message.number(IFLA_MASTER, bridge);
         }
+        self.order(message)
+    }
+
+    /// Lets a bridge send a frame back out of the port it came from (`hairpin_mode` of bridge(8)).
+    ///
+    /// # Errors
+    /// The kernel's.
+    pub fn allow_hairpin(&mut self, index: u32) -> io::Result<()> {
+        let mut message = Message::new(RTM_NEWLINK, 0);
+        message.link(index, 0, 0);
+        message.nested(IFLA_LINKINFO, |info| {
+            info.text(IFLA_INFO_SLAVE_KIND, "bridge");
+            info.nested(IFLA_INFO_SLAVE_DATA, |port| port.attribute(IFLA_BRPORT_MODE, &[1]));
+        });
         self.order(message)
     }
 
