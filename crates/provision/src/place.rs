@@ -16,11 +16,20 @@ pub struct Place {
     /// JSON path in it: `$.storage.files.0.path`.
     pub path: String,
     /// Line and column from 1, where known.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub position: Option<(u32, u32)>,
-    /// The line's text, where known.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub excerpt: Option<String>,
+    /// What the line says there, where known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub excerpt: Option<Excerpt>,
+}
+
+/// As much of a line as fits a console.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Excerpt {
+    /// The text, `…` where it was cut.
+    pub text: String,
+    /// Characters before the column that is meant.
+    pub caret: usize,
 }
 
 impl Place {
@@ -42,11 +51,10 @@ impl Place {
 /// ```
 impl fmt::Display for Place {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Some(((line, column), excerpt)) = self.position.zip(self.excerpt.as_deref()) else {
+        let Some(((line, _), Excerpt { text, caret })) = self.position.zip(self.excerpt.as_ref()) else {
             return write!(f, "  --> {}", self.short());
         };
         let gutter = line.to_string().len();
-        let (text, caret) = window(excerpt, column);
         writeln!(f, "{:gutter$}--> {}", "", self.short())?;
         writeln!(f, "{:gutter$} |", "")?;
         writeln!(f, "{line} | {text}")?;
@@ -54,43 +62,84 @@ impl fmt::Display for Place {
     }
 }
 
-/// As much of a line as fits a console, and the caret's offset in it.
+/// Characters of an excerpt.
 const EXCERPT_MAX: usize = 90;
 
-fn window(line: &str, column: u32) -> (String, usize) {
-    let line = line.replace('\t', " ");
-    let caret = usize::try_from(column).unwrap_or(1).saturating_sub(1);
-    let total = line.chars().count();
-    if total <= EXCERPT_MAX {
-        return (line, caret.min(total));
-    }
-    let start = caret.saturating_sub(EXCERPT_MAX / 3).min(total - EXCERPT_MAX);
-    let text: String = line.chars().skip(start).take(EXCERPT_MAX).collect();
-    let (head, tail) = (if start > 0 { "…" } else { "" }, if start + EXCERPT_MAX < total { "…" } else { "" });
-    (format!("{head}{text}{tail}"), caret - start + usize::from(start > 0))
+/// A text with its lines found, so that excerpts of a long one cost little.
+#[derive(Debug, Clone, Default)]
+pub struct Lines {
+    text: String,
+    /// Where each line starts.
+    starts: Vec<usize>,
 }
 
-/// The text of line `number` (from 1).
-pub fn line(text: &str, number: u32) -> Option<String> {
-    text.lines().nth(usize::try_from(number).ok()?.checked_sub(1)?).map(str::to_owned)
+impl Lines {
+    /// Takes a text; what is not UTF-8 in it is replaced.
+    pub fn new(text: &[u8]) -> Self {
+        let text = String::from_utf8_lossy(text).into_owned();
+        let after = text.bytes().enumerate().filter(|(_, byte)| *byte == b'\n').map(|(at, _)| at + 1);
+        let starts = std::iter::once(0).chain(after).collect();
+        Self { text, starts }
+    }
+
+    /// The text around a line and a column (both from 1; the column counts bytes in long lines).
+    pub fn excerpt(&self, (line, column): (u32, u32)) -> Option<Excerpt> {
+        let index = usize::try_from(line).ok()?.checked_sub(1)?;
+        let start = *self.starts.get(index)?;
+        let end = self.starts.get(index + 1).map_or(self.text.len(), |next| next - 1);
+        let line = self.text[start..end].trim_end_matches('\r');
+        let column = usize::try_from(column).unwrap_or(1).saturating_sub(1);
+        // A generated line may have megabytes: only what is around the column is looked at.
+        let from = floor(line, column.saturating_sub(4 * EXCERPT_MAX));
+        let to = floor(line, column.saturating_add(8 * EXCERPT_MAX));
+        let near: Vec<char> = line[from..to].chars().map(|c| if c == '\t' { ' ' } else { c }).collect();
+        let caret = (column - from.min(column)).min(near.len());
+        let first =
+            if near.len() <= EXCERPT_MAX && from == 0 { 0 } else { caret.saturating_sub(EXCERPT_MAX / 3) };
+        let last = (first + EXCERPT_MAX).min(near.len());
+        let head = if from + first > 0 { "…" } else { "" };
+        let tail = if last < near.len() || to < line.len() { "…" } else { "" };
+        let text = format!("{head}{}{tail}", near[first..last].iter().collect::<String>());
+        Some(Excerpt { text, caret: caret - first + head.chars().count() })
+    }
+}
+
+/// The nearest boundary of a character at or before a byte.
+fn floor(text: &str, mut at: usize) -> usize {
+    at = at.min(text.len());
+    while !text.is_char_boundary(at) {
+        at -= 1;
+    }
+    at
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn place(text: &str, position: (u32, u32)) -> Place {
+        let excerpt = Lines::new(text.as_bytes()).excerpt(position);
+        let (document, path) = ("web.bu".into(), "$.storage.files.0.path".into());
+        Place { document, path, position: Some(position), excerpt }
+    }
+
     #[test]
     fn drawn_with_a_caret() {
-        let place = Place {
-            document: "web.bu".into(),
-            path: "$.storage.files.0.path".into(),
-            position: Some((12, 7)),
-            excerpt: Some("    - path: etc/motd".into()),
-        };
+        let file = format!("{}    - path: etc/motd\r\n", "\n".repeat(11));
         let text =
             "  --> web.bu:12:7 ($.storage.files.0.path)\n   |\n12 |     - path: etc/motd\n   |       ^";
-        assert_eq!(place.to_string(), text);
-        let long = Place { excerpt: Some("x".repeat(500)), position: Some((1, 400)), ..place };
-        assert!(long.to_string().lines().all(|line| line.chars().count() < 100));
+        assert_eq!(place(&file, (12, 7)).to_string(), text);
+    }
+
+    #[test]
+    fn long_lines_are_cut_around_the_column() {
+        let line = format!("{}HERE{}", "ä".repeat(2000), "y".repeat(500_000));
+        let text = place(&line, (1, 4001)).to_string();
+        let lines: Vec<&str> = text.lines().collect();
+        assert!(lines[2].chars().count() < 100 && lines[2].ends_with("y…"), "{text}");
+        let at_the_end = place(&line, (1, 504_004)).to_string();
+        assert!(at_the_end.lines().nth(2).unwrap().ends_with('y'), "{at_the_end}");
+        assert_eq!(Lines::new(b"a").excerpt((3, 1)), None);
+        assert_eq!(Lines::new(b"").excerpt((1, 9)), Some(Excerpt::default()));
     }
 }

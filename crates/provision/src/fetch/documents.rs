@@ -7,7 +7,7 @@ use ignition_spec::positions::Positions;
 use serde::Deserialize;
 
 use super::verify::sha256_hex;
-use crate::place::{self, Place};
+use crate::place::{Lines, Place};
 
 /// From JSON paths to places in the text that somebody wrote.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
@@ -43,53 +43,48 @@ pub fn decode_source_maps(bytes: &[u8]) -> Vec<SourceMap> {
 pub struct Document {
     /// Name for people.
     pub name: String,
-    /// Its text.
-    text: Vec<u8>,
+    /// The text that its places are in: its own, or the user's that it was made of.
+    lines: Lines,
     positions: Positions,
     map: Option<SourceMap>,
 }
 
 impl Document {
     /// A document of Ignition JSON. `maps` may hold the one that belongs to it.
-    pub fn ignition(name: String, text: Vec<u8>, positions: Positions, maps: &[SourceMap]) -> Self {
-        let digest = if maps.is_empty() { String::new() } else { sha256_hex(&text) };
+    pub fn ignition(name: String, text: &[u8], positions: Positions, maps: &[SourceMap]) -> Self {
+        let digest = if maps.is_empty() { String::new() } else { sha256_hex(text) };
         let map = maps.iter().find(|map| map.config_sha256.eq_ignore_ascii_case(&digest)).cloned();
-        Self { name, text, positions, map }
+        let lines = Lines::new(map.as_ref().map_or(text, |map| map.text.as_bytes()));
+        Self { name, lines, positions, map }
     }
 
     /// A document of Butane YAML with the map that its translation gave.
     pub fn butane(map: SourceMap) -> Self {
-        Self { name: map.file.clone(), text: Vec::new(), positions: Positions::default(), map: Some(map) }
+        let lines = Lines::new(map.text.as_bytes());
+        Self { name: map.file.clone(), lines, positions: Positions::default(), map: Some(map) }
     }
 
     /// A place of this document whose position is known otherwise.
     pub fn at(&self, path: &str, position: Option<(u32, u32)>) -> Place {
-        let mapped = self.map.as_ref().map(|map| map.text.clone());
-        let text = mapped.unwrap_or_else(|| String::from_utf8_lossy(&self.text).into_owned());
-        let excerpt = position.and_then(|(line, _)| place::line(&text, line));
-        Place { document: self.name.clone(), path: path.into(), position, excerpt }
+        let name = self.map.as_ref().map_or(&self.name, |map| &map.file);
+        let excerpt = position.and_then(|position| self.lines.excerpt(position));
+        Place { document: name.clone(), path: path.into(), position, excerpt }
     }
 
     /// The place of a JSON path of this document, of the nearest section around it when the text lacks it.
     pub fn place(&self, path: &str) -> Place {
-        if let Some(map) = &self.map {
-            let mut nearest = path;
-            let position = loop {
-                if let Some(position) = map.paths.get(nearest) {
-                    break Some(*position);
-                }
-                match nearest.rsplit_once('.') {
-                    Some((parent, _)) => nearest = parent,
-                    None => break None,
-                }
-            };
-            let excerpt = position.and_then(|(line, _)| place::line(&map.text, line));
-            return Place { document: map.file.clone(), path: path.into(), position, excerpt };
-        }
-        let position = Some(self.positions.nearest(path)).filter(|(line, _)| *line > 0);
-        let text = String::from_utf8_lossy(&self.text);
-        let excerpt = position.and_then(|(line, _)| place::line(&text, line));
-        Place { document: self.name.clone(), path: path.into(), position, excerpt }
+        let Some(map) = &self.map else {
+            return self.at(path, Some(self.positions.nearest(path)).filter(|(line, _)| *line > 0));
+        };
+        let mut nearest = path;
+        let position = loop {
+            match (map.paths.get(nearest), nearest.rsplit_once('.')) {
+                (Some(position), _) => break Some(*position),
+                (None, Some((parent, _))) => nearest = parent,
+                (None, None) => break None,
+            }
+        };
+        self.at(path, position)
     }
 }
 

@@ -37,13 +37,13 @@ fn looks_like_json(bytes: &[u8]) -> bool {
 fn ignition(name: &str, bytes: Vec<u8>, maps: &[SourceMap]) -> Result<Read, Error> {
     match ignition_spec::parse(&bytes) {
         Ok(parsed) => {
-            let document = Document::ignition(name.to_owned(), bytes, parsed.positions, maps);
+            let document = Document::ignition(name.to_owned(), &bytes, parsed.positions, maps);
             let warnings = warnings(&parsed.report, &document);
             Ok(Read { config: parsed.config, document, warnings })
         }
         Err(report) => {
             // The document was refused before its positions could be handed out, but its map may still know.
-            let document = Document::ignition(name.to_owned(), bytes, Positions::default(), maps);
+            let document = Document::ignition(name.to_owned(), &bytes, Positions::default(), maps);
             Err(refused(&report, &document))
         }
     }
