@@ -18,6 +18,10 @@ pub const CONFIG_ITEM: &str = "opt/com.coreos/config";
 /// Name of the fw_cfg item with the source map, so that errors name lines of the user's own file.
 pub const SOURCE_MAP_ITEM: &str = "opt/io.orlop/source-map";
 
+/// What is added to the kernel's command line. A machine that waits at its failure screen would leave the user,
+/// or a test, without a word; and systemd is to tell what it starts, which the image leaves out.
+pub const KERNEL_ARGS: &[&str] = &["orlop.on_failure=poweroff", "systemd.show_status=1"];
+
 /// What is added to a user's config.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Additions {

@@ -1,16 +1,22 @@
 //! Tests of whole machines: registered once, run by nextest (`tests/it`) and by `orlop test`.
 //!
-//! One module per subject, each with its table of [`Test`]s; [`all`] joins them. Most tests run on clones of a
-//! few machines, so that a boot is paid once.
+//! One module per subject, each with its table of [`Test`]s; [`all`] joins them. Most tests run on clones of
+//! three machines (plain, configured, with a pod), so that a boot is paid once.
 
 mod bare;
+mod boot;
+mod configured;
+mod faults;
+mod given;
+mod pods;
+mod refused;
 
 use vm::harness::Test;
 
 /// Every registered test, by subject.
 #[must_use]
 pub fn all() -> Vec<Test> {
-    [bare::TESTS].concat()
+    [bare::TESTS, boot::TESTS, configured::TESTS, refused::TESTS, faults::TESTS, pods::TESTS].concat()
 }
 
 #[cfg(test)]

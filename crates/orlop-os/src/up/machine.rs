@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use cli::{Error, Kind, Progress, ResultExt as _};
-use vm::config::{Additions, CONFIG_ITEM, SOURCE_MAP_ITEM};
+use vm::config::{Additions, CONFIG_ITEM, KERNEL_ARGS, SOURCE_MAP_ITEM};
 use vm::machine::{Disks, Lifetime, Machine};
 use vm::process::Process;
 use vm::{Boot, Forward, FwCfg, ImageDir, Qemu, Spec, state};
@@ -83,8 +83,7 @@ impl<'a> Prepared<'a> {
             disks: vec![disk],
             forwards,
             fw_cfg: write_items(&folder, &additions, user).kind(Kind::System)?,
-            // A machine that waits at its failure screen would leave the user without a word here.
-            kernel_args: vec!["orlop.on_failure=poweroff".into()],
+            kernel_args: KERNEL_ARGS.iter().map(ToString::to_string).collect(),
             ..Spec::default()
         };
         let registry = registry.map(|(process, _)| process);

@@ -22,6 +22,9 @@ const ANSWER_IDLE: Duration = Duration::from_secs(45);
 /// After a failure the machine powers off by itself; what it has to say comes before.
 const LAST_WORDS: Duration = Duration::from_secs(10);
 
+/// A kernel that panics has more to say about it.
+const REST_OF_CONSOLE: Duration = Duration::from_secs(2);
+
 /// What a boot took.
 #[derive(Debug, Clone, Default, Serialize)]
 pub(super) struct Boot {
@@ -41,7 +44,7 @@ pub(super) struct Phase {
 /// Seconds from power; nothing for what was not seen.
 #[derive(Debug, Clone, Default, Serialize)]
 pub(super) struct Marks {
-    /// The kernel began: the firmware and the boot loader are done.
+    /// The firmware handed over to the boot loader; nothing where the kernel was started directly.
     pub(super) firmware: Option<f64>,
     /// `orlop-init` began.
     pub(super) init: Option<f64>,
@@ -64,6 +67,10 @@ pub(super) fn until_up(machine: &mut Machine, progress: &mut Progress) -> Result
                 return Err(gave_up(machine, failure));
             }
             tell(&event, at_secs, &mut boot, progress);
+            if event.is_the_end() {
+                std::thread::sleep(REST_OF_CONSOLE);
+                return Err(ended(machine, "the machine broke"));
+            }
             if is_up(&event) {
                 progress.line(&format!("{at_secs:7.1} s  services are up"));
                 progress.done();
@@ -88,7 +95,7 @@ pub(super) fn until_up(machine: &mut Machine, progress: &mut Progress) -> Result
 fn tell(event: &Event, at_secs: f64, boot: &mut Boot, progress: &mut Progress) {
     let at = Some((at_secs * 1000.0).round() / 1000.0);
     match event {
-        Event::Kernel => boot.marks.firmware = at,
+        Event::Loader | Event::Kernel => boot.marks.firmware = boot.marks.firmware.or(at),
         Event::PhaseStart { phase } => {
             if phase == "init" {
                 boot.marks.init = at;

@@ -23,7 +23,9 @@ use text::{Lines, strip_escapes};
 /// Something the console told.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Event {
-    /// The kernel's first line: the firmware is done.
+    /// The firmware hands over to the boot loader.
+    Loader,
+    /// The kernel's first line; a quiet kernel has none.
     Kernel,
     /// A phase of `orlop-init` began.
     PhaseStart {
@@ -60,6 +62,14 @@ pub enum Event {
     },
     /// A line that no healthy machine prints.
     Trouble(Trouble),
+}
+
+impl Event {
+    /// Whether nothing good comes after it: the kernel stopped, or systemd asks for a person.
+    #[must_use]
+    pub fn is_the_end(&self) -> bool {
+        matches!(self, Event::Trouble(trouble) if trouble.kind == "panic" || trouble.kind == "emergency")
+    }
 }
 
 /// Why a machine gave up, in its own words.
@@ -159,6 +169,10 @@ fn foreign_line(line: &str) -> Option<Event> {
     if line.contains("] Linux version ") || line.starts_with("Linux version ") {
         return Some(Event::Kernel);
     }
+    // EDK II's boot manager, as `BdsDxe: starting Boot0002 "UEFI Misc Device" from PciRoot(0x0)/…`.
+    if line.contains("BdsDxe: starting ") {
+        return Some(Event::Loader);
+    }
     if let Some(at) = line.find("Reached target ") {
         let name = line[at + "Reached target ".len()..].trim_end();
         // systemd writes `multi-user.target - Multi-User System.`, or the description alone (StatusUnitFormat=).
@@ -229,7 +243,8 @@ mod tests {
 
     #[test]
     fn systemd_and_kernel_lines() {
-        let text = "[    0.000000] Linux version 6.12.107+deb13-cloud-amd64\n\
+        let text = "BdsDxe: starting Boot0002 \"UEFI Misc Device\" from PciRoot(0x0)\r\n\
+             [    0.000000] Linux version 6.12.107+deb13-cloud-amd64\n\
              [\x1b[0;32m  OK  \x1b[0m] Reached target \x1b[0;1;39mmulti-user.target\x1b[0m - Multi-User System.\r\n\
              [  OK  ] Reached target Network.\n[   21.3] reboot: Power down\n";
         assert_eq!(

@@ -3,6 +3,7 @@
 use std::fs;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use sdk::Sdk;
 
@@ -13,6 +14,9 @@ use crate::image::{ImageDir, ImageError};
 use crate::machine::{Disks, Lifetime, Machine, MachineError};
 use crate::qemu::{Qemu, QemuError};
 use crate::spec::{Boot, Forward, FwCfg, Spec};
+
+/// From being up to being ready: a container is fetched and started.
+const READY: Duration = Duration::from_secs(40);
 
 /// Why there is no lab, or a machine could not be made in it.
 #[derive(Debug, thiserror::Error)]
@@ -112,6 +116,9 @@ impl Lab {
     pub fn boot(&self, setup: &Setup) -> Result<Session<'_>, Failure> {
         let mut session = self.start(setup)?;
         session.wait_until_up()?;
+        if let Some(line) = &setup.ready {
+            session.wait_until(line, READY)?;
+        }
         Ok(session)
     }
 

@@ -79,6 +79,9 @@ impl<'a> Session<'a> {
             if let Some(found) = self.events()?.iter().find(|timed| pick(&timed.event)) {
                 return Ok(found.clone());
             }
+            if self.events.iter().any(|timed| timed.event.is_the_end()) {
+                return Err(format!("the machine broke before {what}\n{}", self.tail()).into());
+            }
             if !runs {
                 return Err(format!("the machine ended before {what}\n{}", self.tail()).into());
             }

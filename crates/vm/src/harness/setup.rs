@@ -1,6 +1,6 @@
 //! What a machine under test is made of, before there are files for it.
 
-use crate::config::{Additions, CONFIG_ITEM, SOURCE_MAP_ITEM};
+use crate::config::{Additions, CONFIG_ITEM, KERNEL_ARGS, SOURCE_MAP_ITEM};
 use crate::spec::Fault;
 
 /// A machine under test. Equal setups of one image share a saved machine.
@@ -28,6 +28,8 @@ pub struct Setup {
     pub clock: Option<String>,
     /// The port of 127.0.0.1 where a registry serves `localhost/…` images to the machine.
     pub registry_port: Option<u16>,
+    /// A shell line that succeeds once the machine is ready, beyond being up.
+    pub ready: Option<String>,
 }
 
 impl Default for Setup {
@@ -39,12 +41,12 @@ impl Default for Setup {
             source_map: None,
             disk_mib: 8 * 1024,
             disks: Vec::new(),
-            // A test that waits at a prompt on a failure would only learn of it by its time limit.
-            kernel_args: vec!["orlop.on_failure=poweroff".into()],
+            kernel_args: KERNEL_ARGS.iter().map(ToString::to_string).collect(),
             faults: Vec::new(),
             ports: Vec::new(),
             clock: None,
             registry_port: None,
+            ready: None,
         }
     }
 }
@@ -66,8 +68,9 @@ impl Setup {
         items
     }
 
-    /// Text that is equal for equal setups.
+    /// Text that is equal for setups whose machines are. The registry's port is another each time, but what is
+    /// fetched from there is not.
     pub(super) fn identity(&self) -> String {
-        format!("{self:?}")
+        format!("{:?}", Self { registry_port: self.registry_port.map(|_| 0), ..self.clone() })
     }
 }

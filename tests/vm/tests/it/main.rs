@@ -48,6 +48,23 @@ macro_rules! registered {
 
 registered! {
     vm_bare_program_and_exit_code
+    vm_boots_by_uefi
+    vm_boots_directly_in_least_ram
+    vm_usr_cannot_be_written
+    vm_idle_ram
+    vm_reboot_keeps_state
+    vm_saved_machines_stand_apart
+    vm_config_users_files_links
+    vm_config_second_disk
+    vm_config_units
+    vm_wrong_hash_refused
+    vm_unreachable_url_named
+    vm_butane_error_at_its_line
+    vm_power_cut_keeps_what_was_synced
+    vm_disk_fault_reaches_the_program
+    vm_network_cut_and_clock
+    vm_pod_answers_and_restarts
+    vm_pod_exit_codes
 }
 
 #[test]
