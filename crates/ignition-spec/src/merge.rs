@@ -11,6 +11,7 @@ use std::collections::HashMap;
 use crate::config::Config;
 use crate::path::{self, Path};
 use crate::schema::{ConfigValue, Listing};
+use crate::version::Spec;
 
 /// One of the two configs that were merged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -63,10 +64,14 @@ impl Transcript {
     }
 }
 
-/// `child` over `parent`.
+/// `child` over `parent`. The result is of the later of both versions.
 pub fn merge(parent: &Config, child: &Config) -> (Config, Transcript) {
     let mut merger = Merger::default();
-    let merged = Config::merge(parent, child, Listing::Keyed, &Foreign::default(), &mut merger);
+    let mut merged = Config::merge(parent, child, Listing::Keyed, &Foreign::default(), &mut merger);
+    let version = |config: &Config| Spec::parse(&config.ignition.version);
+    if let (Ok(of_parent), Ok(of_child)) = (version(parent), version(child)) {
+        merged.ignition.version = of_parent.max(of_child).to_string();
+    }
     (merged, merger.transcript)
 }
 

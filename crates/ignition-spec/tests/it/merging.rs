@@ -111,6 +111,16 @@ fn the_transcript_tells_both_sides_apart() {
 }
 
 #[test]
+fn the_result_is_of_the_later_version() {
+    let config = |version: &str| {
+        let text = format!(r#"{{"ignition": {{"version": "{version}"}}}}"#);
+        ignition_spec::parse(text.as_bytes()).expect("valid").config
+    };
+    let merged = merge(&config("3.7.0-experimental"), &config("3.0.0")).0;
+    assert_eq!(merged.ignition.version, "3.7.0-experimental");
+}
+
+#[test]
 fn translation_takes_special_bits_from_old_specs() {
     let mode = |spec: &str| {
         let text = format!(

@@ -125,7 +125,7 @@ fn mutated() -> impl Strategy<Value = Vec<u8>> {
                 1 => drop(text.splice(at..at, piece)),
                 2 => drop(text.splice(at..end, [byte])),
                 _ => {
-                    drop(text.splice(at..at, b",:{}[]\"0-"[usize::from(byte) % 9..].iter().copied().take(1)))
+                    drop(text.splice(at..at, b",:{}[]\"0-"[usize::from(byte) % 9..].iter().copied().take(1)));
                 }
             }
         }
