@@ -64,7 +64,7 @@ pub(crate) fn run(global: Global, args: &Args) -> Result<ExitCode, Error> {
     match global.format {
         Format::Human => cli::out(&summary(&args.out, &product)),
         Format::Json => {
-            cli::out_json(&serde_json::json!({ "image": args.out, "stages": stages, "manifest": product }))
+            cli::out_json(&serde_json::json!({ "image": args.out, "stages": stages, "manifest": product }));
         }
     }
     Ok(ExitCode::SUCCESS)

@@ -80,7 +80,7 @@ impl Lock {
                 [] => {}
                 [word, ..] if word.starts_with('#') => {}
                 ["time", secs] => {
-                    time = Some(secs.parse().map_err(|_| wrong("`time` wants seconds since 1970"))?)
+                    time = Some(secs.parse().map_err(|_| wrong("`time` wants seconds since 1970"))?);
                 }
                 ["package", name, version, sha256, path] => {
                     let package = package(name, version, sha256, path).map_err(wrong)?;

@@ -105,8 +105,8 @@ pub struct TreeRules {
     pub drop: Vec<String>,
     /// Kept although a pattern of `drop` matches.
     pub keep: Vec<String>,
-    /// Units masked: name → reason (a link to `/dev/null` in `/usr/lib/systemd/system`).
-    pub mask: BTreeMap<String, String>,
+    /// Units left out, with the links to them: pattern of a unit's name → reason.
+    pub without_units: BTreeMap<String, String>,
     /// Symbolic links to add: path → target.
     pub links: BTreeMap<String, String>,
 }

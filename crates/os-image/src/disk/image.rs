@@ -5,7 +5,7 @@ use std::io::{Read, Seek, SeekFrom, Write};
 use std::path::Path;
 
 use block::gpt::prio::{GROW, READ_ONLY, Slot};
-use block::gpt::{self, Partition, Table};
+use block::gpt::{Copies, Partition, Table};
 use block::guid::Guid;
 
 use super::{DiskError, MIB};
@@ -160,7 +160,12 @@ pub fn write(parts: &[Part<'_>], disk: Guid, path: &Path) -> Result<(), DiskErro
         copy_sparse(&mut file, &mut out, place.first * u64::from(SECTOR_BYTES))
             .map_err(DiskError::at("write", path))?;
     }
-    gpt::write(&out, &table)?;
+    // Not `gpt::write`, which flushes to the medium: an image that a power cut damages is built again.
+    let Copies { head, tail, tail_first } = table.encode()?;
+    for (bytes, sector) in [(tail, tail_first), (head, 0)] {
+        out.seek(SeekFrom::Start(sector * u64::from(SECTOR_BYTES))).map_err(DiskError::at("write", path))?;
+        out.write_all(&bytes).map_err(DiskError::at("write", path))?;
+    }
     Ok(())
 }
 

@@ -24,9 +24,6 @@ use crate::pattern::Filter;
 pub use modules::{KernelModules, dependencies, module_name};
 pub(crate) use overlay::os_release_text;
 
-/// Where masked units are.
-const UNITS: &str = "usr/lib/systemd/system";
-
 /// Why no tree could be made.
 #[derive(Debug, thiserror::Error)]
 pub enum TreeError {
@@ -133,13 +130,11 @@ pub fn assemble(inputs: &Inputs<'_>) -> Result<OsTree, TreeError> {
     let mut builder = Builder::new();
     let rules = &inputs.manifest.tree;
     let boot = packages::add(&mut builder, inputs, Filter { drop: &rules.drop, keep: &rules.keep })?;
-    let kernel = modules::add(&mut builder, inputs, boot)?;
+    let kernel = modules::add(&mut builder, inputs, &boot)?;
     certificates::bundle(&mut builder)?;
+    overlay::without_units(&mut builder, &rules.without_units);
     overlay::add(&mut builder, inputs.overlay)?;
     overlay::programs(&mut builder, &inputs.manifest.programs, inputs.programs)?;
-    for name in rules.mask.keys() {
-        builder.put(&format!("{UNITS}/{name}"), Meta::new(0o777), Kind::Symlink(b"/dev/null".to_vec()))?;
-    }
     for (path, target) in &rules.links {
         builder.put(path, Meta::new(0o777), Kind::Symlink(target.clone().into_bytes()))?;
     }

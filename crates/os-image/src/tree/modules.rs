@@ -32,7 +32,7 @@ pub struct KernelModules {
 pub(super) fn add(
     builder: &mut Builder,
     inputs: &Inputs<'_>,
-    boot: Boot,
+    boot: &Boot,
 ) -> Result<KernelModules, TreeError> {
     let [(release, image)] = boot.kernels.as_slice() else {
         return Err(TreeError::Kernels { count: boot.kernels.len() });
@@ -43,7 +43,7 @@ pub(super) fn add(
     if !directory.exists() {
         let partial = place.with_extension("partial");
         let _ = fs::remove_dir_all(&partial);
-        unpack(&boot, rules, &builder.contents, &partial, inputs.sdk)?;
+        unpack(boot, rules, &builder.contents, &partial, inputs.sdk)?;
         index(&partial, release, inputs.sdk)?;
         fs::rename(&partial, &place).map_err(TreeError::at("rename to", &place))?;
     }

@@ -10,6 +10,10 @@ use erofs::{Kind, Meta};
 
 use super::{Builder, TreeError};
 use crate::manifest::Image;
+use crate::pattern::matches;
+
+/// Where packages have their units, below `/usr`.
+const UNITS: &str = "lib/systemd/system/";
 
 /// Lays a directory over the tree. Files are 0644, or 0755 when their owner may run them: a clone's umask has no say.
 pub(super) fn add(builder: &mut Builder, overlay: &Path) -> Result<(), TreeError> {
@@ -37,6 +41,30 @@ fn add_below(builder: &mut Builder, directory: &Path, prefix: &str) -> Result<()
         }
     }
     Ok(())
+}
+
+/// Removes units of packages, and every link that has the name of one or leads to one.
+pub(super) fn without_units(builder: &mut Builder, patterns: &BTreeMap<String, String>) {
+    let dropped = |name: &str| patterns.keys().any(|pattern| matches(pattern, name));
+    let last = |path: &str| path.rsplit('/').next().unwrap_or(path).to_owned();
+    let mut gone = Vec::new();
+    for (path, id) in builder.tree.walk() {
+        let path = String::from_utf8_lossy(&path).into_owned();
+        if !path.starts_with(UNITS) {
+            continue;
+        }
+        let target = match &builder.tree.node(id).kind {
+            Kind::Symlink(target) => last(&String::from_utf8_lossy(target)),
+            _ => String::new(),
+        };
+        if dropped(&last(&path)) || dropped(last(&path).trim_end_matches(".d")) || dropped(&target) {
+            gone.push(path);
+        }
+    }
+    // Directories come before what is in them; what went with its directory is not there any more.
+    for path in gone {
+        builder.tree.remove(path);
+    }
 }
 
 /// Adds our programs under their names.
