@@ -6,6 +6,7 @@
 
 mod accounts;
 mod certificates;
+mod libraries;
 mod modules;
 mod overlay;
 mod packages;
@@ -63,6 +64,16 @@ pub enum TreeError {
     Kernels {
         /// How many.
         count: usize,
+    },
+    /// A program needs a library that is not in the tree.
+    #[error(
+        "{path} needs {library}, which is not in the tree: see debian.omit and tree.drop of the manifest"
+    )]
+    Library {
+        /// The program or library.
+        path: String,
+        /// What it needs.
+        library: String,
     },
     /// One of our programs is missing.
     #[error("{} is missing: build the programs of the image first (cargo xtask build-image does)", path.display())]
@@ -140,6 +151,7 @@ pub fn assemble(inputs: &Inputs<'_>) -> Result<OsTree, TreeError> {
     }
     overlay::os_release(&mut builder, &inputs.manifest.image)?;
     accounts::add(&mut builder, inputs)?;
+    libraries::check(&builder)?;
     Ok(OsTree { tree: builder.tree, contents: builder.contents, kernel })
 }
 
