@@ -6,10 +6,11 @@ use std::os::unix::net::{UnixListener, UnixStream};
 use linux::clone::{self, Namespaces};
 use rustix::fs::{CWD, Mode, OFlags};
 use rustix::io::Errno;
-use rustix::process::{Pid, PidfdFlags, Resource, Rlimit, Signal, WaitOptions};
+use rustix::process::{Pid, PidfdFlags, Signal, WaitOptions};
 
 use crate::child::{Child, Console, Container, Gate};
 use crate::error::{Doing, Error, Event, Events, Result};
+use crate::rlimits;
 use crate::spec::Process;
 use crate::spec::linux::{Kind, Linux};
 use crate::sync::{self, Channel, FromChild};
@@ -47,6 +48,8 @@ pub(crate) struct Launch<'a> {
     pub(crate) joins: Vec<Join>,
     pub(crate) new: Namespaces,
     pub(crate) linux: Option<&'a Linux>,
+    /// True if the process lives in a user namespace that is not ours.
+    pub(crate) user_namespace: bool,
     pub(crate) container: Option<Container<'a>>,
 }
 
@@ -94,6 +97,8 @@ impl<'a> Launch<'a> {
             groups_allowed: self.groups_allowed,
             proc: proc.as_fd(),
             helped: !self.joins.is_empty(),
+            joined_user_namespace: joins_user(&self.joins),
+            user_namespace: self.user_namespace,
             container: self.container,
         };
         let options = clone::Options { namespaces: self.new, cgroup: self.cgroup, sibling: false };
@@ -116,20 +121,11 @@ impl<'a> Launch<'a> {
             (pid, rustix::process::pidfd_open(pid, PidfdFlags::empty()).doing("open pidfd")?)
         };
         let mut launched = Launched { pid, pidfd, channel: ours, terminal: None };
-        match launched.converse(self.linux, hooks, events) {
-            Ok(()) => {}
-            Err(e) => {
-                launched.abandon();
-                return Err(e);
-            }
-        }
-        match limits(self.process, pid, events) {
-            Ok(()) => Ok(launched),
-            Err(e) => {
-                launched.abandon();
-                Err(e)
-            }
-        }
+        let made = launched
+            .converse(self.linux, hooks, events)
+            .and_then(|()| outside(self.process, launched.pid, self.user_namespace, events));
+        made.inspect_err(|_| launched.abandon())?;
+        Ok(launched)
     }
 }
 
@@ -167,17 +163,15 @@ fn join_all(joins: &[Join]) -> std::result::Result<(), (String, String, Errno)> 
     for join in joins.iter().filter(is_user).chain(later) {
         enter(join).map_err(|e| described(join, e))?;
     }
-    let user = joins.iter().any(|j| match j {
+    Ok(())
+}
+
+/// True if a user namespace is among those to enter.
+fn joins_user(joins: &[Join]) -> bool {
+    joins.iter().any(|j| match j {
         Join::File(_, kind, _) => *kind == Kind::User,
         Join::Process(_, namespaces) => namespaces.contains(Namespaces::USER),
-    });
-    if user {
-        let (uid, gid) = (rustix::fs::Uid::ROOT, rustix::fs::Gid::ROOT);
-        let root = rustix::thread::set_thread_res_gid(gid, gid, gid)
-            .and_then(|()| rustix::thread::set_thread_res_uid(uid, uid, uid));
-        root.map_err(|e| (String::new(), "become root of the user namespace".to_owned(), e))?;
-    }
-    Ok(())
+    })
 }
 
 fn enter(join: &Join) -> rustix::io::Result<()> {
@@ -290,26 +284,12 @@ pub(crate) fn groups_allowed(linux: &Linux) -> bool {
     !linux.makes(Kind::User) || rustix::process::geteuid().is_root()
 }
 
-/// Sets what only the outside may set: a user namespace's root has no say over the machine's hard limits.
-fn limits(process: &Process, pid: Pid, events: Events<'_>) -> Result<()> {
-    for (i, limit) in process.rlimits.iter().enumerate() {
-        let value = |n: u64| (n != u64::MAX).then_some(n);
-        let wanted = Rlimit { current: value(limit.soft), maximum: value(limit.hard) };
-        match rustix::process::prlimit(Some(pid), limit.resource, wanted) {
-            Ok(_) => {}
-            Err(Errno::PERM) => {
-                let set = lower(pid, limit.resource, wanted);
-                let set = set.map_err(|source| field(format!("process.rlimits[{i}]"), limit.name, source))?;
-                let text = format!(
-                    "process.rlimits[{i}]: this machine's hard limit is lower and CAP_SYS_RESOURCE is missing: \
-                     {} is {}",
-                    limit.name,
-                    set.maximum.map_or("unlimited".to_owned(), |n| n.to_string())
-                );
-                events(Event::Warning(text));
-            }
-            Err(source) => return Err(field(format!("process.rlimits[{i}]"), limit.name, source)),
-        }
+/// Sets what only the outside may set. A user namespace's root has no say over the machine's hard limits; elsewhere
+/// the process sets its limits itself, since those of another user's process are not ours to change either.
+fn outside(process: &Process, pid: Pid, user_namespace: bool, events: Events<'_>) -> Result<()> {
+    if user_namespace {
+        let set = rlimits::set(&process.rlimits, Some(pid), &mut |text| events(Event::Warning(text)));
+        set.map_err(|(field, name, source)| Error::Field { field, doing: format!("set {name}"), source })?;
     }
     let Some(score) = process.oom_score_adj else { return Ok(()) };
     let path = format!("/proc/{}/oom_score_adj", pid.as_raw_nonzero());
@@ -324,21 +304,4 @@ fn limits(process: &Process, pid: Pid, events: Events<'_>) -> Result<()> {
         Err(e) => Err(Error::file("write", path, e)),
         Ok(()) => Ok(()),
     }
-}
-
-fn field(field: String, what: &str, source: Errno) -> Error {
-    Error::Field { field, doing: format!("set {what}"), source }
-}
-
-/// Sets as much of a limit as the hard limit in force allows.
-fn lower(pid: Pid, resource: Resource, wanted: Rlimit) -> rustix::io::Result<Rlimit> {
-    let now = rustix::process::getrlimit(resource);
-    let least = |a: Option<u64>, b: Option<u64>| match (a, b) {
-        (Some(a), Some(b)) => Some(a.min(b)),
-        (one, None) | (None, one) => one,
-    };
-    let maximum = least(wanted.maximum, now.maximum);
-    let possible = Rlimit { current: least(wanted.current, maximum), maximum };
-    rustix::process::prlimit(Some(pid), resource, possible)?;
-    Ok(possible)
 }

@@ -24,6 +24,7 @@ mod launch;
 mod lifecycle;
 pub mod protect;
 pub mod relay;
+mod rlimits;
 pub mod seccomp;
 pub mod spec;
 pub mod state;

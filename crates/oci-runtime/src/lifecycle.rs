@@ -130,15 +130,13 @@ fn read_spec(bundle: &Path) -> Result<(Spec, Vec<u8>)> {
 fn claim(root: &Root, id: &str, events: Events<'_>) -> Result<Dir> {
     match root.make(id) {
         Err(Error::Exists { id }) => {
-            let dir = root.open_unlocked(&id)?;
-            let abandoned =
-                !dir.busy() && dir.read_record().ok().is_some_and(|r| r.is_none_or(|r| r.process.is_none()));
-            if !abandoned {
+            // Whoever makes a container holds the lock until its process is on record.
+            let dir = root.open(&id)?;
+            let Ok(record) = dir.read_record() else { return Err(Error::Exists { id }) };
+            if record.as_ref().is_some_and(|r| r.process.is_some()) {
                 return Err(Error::Exists { id });
             }
-            drop(dir);
-            let dir = root.open(&id)?;
-            remove_all(&dir, dir.read_record()?.as_ref(), None, events)?;
+            remove_all(&dir, record.as_ref(), None, events)?;
             drop(dir);
             root.make(&id)
         }
@@ -252,6 +250,7 @@ impl Making<'_> {
             joins: launch::joins(linux)?,
             new: launch::new_namespaces(linux),
             linux: Some(linux),
+            user_namespace: linux.namespace(Kind::User).is_some(),
             container: Some(Container {
                 id: self.id,
                 spec: self.spec,
@@ -560,6 +559,7 @@ pub fn exec(
     let filter = spec.linux.seccomp.as_ref().map(seccomp::compile).transpose()?;
     let console = options.console_socket.as_ref().map(|p| connect(p)).transpose()?;
     let group = exec_cgroup(&state.record, target, options.cgroup.as_deref())?;
+    let namespaces = different_namespaces(target.pid);
     // Nothing of this program may be looked at or changed from inside while it enters.
     rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable)
         .doing("hide from ptrace")?;
@@ -573,9 +573,10 @@ pub fn exec(
         extra_env: &options.extra_env,
         groups_allowed: launch::groups_allowed(&spec.linux),
         cgroup: group.as_ref().map(AsFd::as_fd),
-        joins: vec![Join::Process(pidfd, different_namespaces(target.pid))],
+        joins: vec![Join::Process(pidfd, namespaces)],
         new: Namespaces::empty(),
         linux: None,
+        user_namespace: namespaces.contains(Namespaces::USER),
         container: None,
     };
     let launched = launch.start(&mut |_| Ok(()), events)?;

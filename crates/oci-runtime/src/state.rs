@@ -3,6 +3,7 @@
 //! ```text
 //! /run/orun/ID/state.json    what is known of the container, written atomically
 //! /run/orun/ID/config.json   the config as it was at create; later edits of the bundle's have no effect
+//! /run/orun/ID/lock          held (fcntl) by the one `orun` that changes the container
 //! /run/orun/ID/start.sock    there until the container is started; its listener is the waiting process
 //! ```
 //! The status is derived, never stored: it follows from the process being alive (id and start time, so that a reused
@@ -26,6 +27,7 @@ use crate::error::{Error, Result};
 const FORMAT: u64 = 1;
 const STATE: &str = "state.json";
 const CONFIG: &str = "config.json";
+const LOCK: &str = "lock";
 /// Name of the socket that a created container waits on.
 pub(crate) const START_SOCKET: &str = "start.sock";
 
@@ -211,6 +213,9 @@ pub struct Dir {
     /// Its path.
     pub path: PathBuf,
     fd: OwnedFd,
+    /// Held open for its lock, which is this process's alone: unlike flock(2)'s it does not pass to the container's
+    /// process, which outlives us with a copy of all descriptors.
+    _lock: Option<OwnedFd>,
 }
 
 /// True if `id` can be a container's name.
@@ -261,13 +266,18 @@ impl Root {
     /// [`Error::NotFound`]; file errors.
     pub fn open(&self, id: &str) -> Result<Dir> {
         let dir = self.open_unlocked(id)?;
-        rustix::fs::flock(&dir.fd, FlockOperation::LockExclusive)
-            .map_err(|e| Error::file("lock", &dir.path, e))?;
+        let flags = OFlags::RDWR | OFlags::CREATE | OFlags::CLOEXEC | OFlags::NOFOLLOW;
+        let lock = match rustix::fs::openat(&dir.fd, LOCK, flags, Mode::from(0o600)) {
+            Err(Errno::NOENT) => return Err(Error::NotFound { id: id.to_owned() }),
+            other => other.map_err(|e| Error::file("open", dir.path.join(LOCK), e))?,
+        };
+        let locked = rustix::fs::fcntl_lock(&lock, FlockOperation::LockExclusive);
+        locked.map_err(|e| Error::file("lock", dir.path.join(LOCK), e))?;
         // Whoever held the lock may have removed the container.
         if rustix::fs::fstat(&dir.fd).map_or(0, |s| s.st_nlink) == 0 {
             return Err(Error::NotFound { id: id.to_owned() });
         }
-        Ok(dir)
+        Ok(Dir { _lock: Some(lock), ..dir })
     }
 
     /// Opens a container's directory to read only.
@@ -278,7 +288,7 @@ impl Root {
         let path = self.path(id)?;
         let flags = OFlags::DIRECTORY | OFlags::CLOEXEC | OFlags::RDONLY | OFlags::NOFOLLOW;
         match rustix::fs::openat(CWD, &path, flags, Mode::empty()) {
-            Ok(fd) => Ok(Dir { path, fd }),
+            Ok(fd) => Ok(Dir { path, fd, _lock: None }),
             Err(Errno::NOENT) => Err(Error::NotFound { id: id.to_owned() }),
             Err(e) => Err(Error::file("open", path, e)),
         }
@@ -377,7 +387,10 @@ impl Dir {
     /// True if another `orun` holds the lock.
     #[must_use]
     pub fn busy(&self) -> bool {
-        rustix::fs::flock(&self.fd, FlockOperation::NonBlockingLockShared) == Err(Errno::WOULDBLOCK)
+        let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW;
+        let Ok(lock) = rustix::fs::openat(&self.fd, LOCK, flags, Mode::empty()) else { return false };
+        let tried = rustix::fs::fcntl_lock(&lock, FlockOperation::NonBlockingLockShared);
+        matches!(tried, Err(Errno::AGAIN | Errno::ACCESS))
     }
 
     /// The directory itself, through `/proc`: short enough for a socket's address whatever the root's path.
@@ -391,12 +404,5 @@ impl Dir {
     #[must_use]
     pub fn fd(&self) -> rustix::fd::BorrowedFd<'_> {
         self.fd.as_fd()
-    }
-}
-
-impl Drop for Dir {
-    fn drop(&mut self) {
-        // The container's process inherited this open file; only an explicit unlock lets go of the lock for both.
-        let _ = rustix::fs::flock(&self.fd, FlockOperation::Unlock);
     }
 }

@@ -8,7 +8,7 @@ pub mod devices;
 pub mod limits;
 
 use std::fs;
-use std::io;
+use std::io::{self, Write};
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -127,7 +127,7 @@ impl Cgroup {
     fn apply(&self, writes: &[limits::Write]) -> Result<()> {
         for write in writes {
             let path = self.path.join(&write.file);
-            match fs::write(&path, &write.value) {
+            match write_file(&path, &write.value) {
                 Ok(()) => {}
                 Err(e) if e.kind() == io::ErrorKind::NotFound && write.optional => {}
                 Err(e) if e.kind() == io::ErrorKind::NotFound => return Err(no_controller(write)),
@@ -158,6 +158,11 @@ impl AsFd for Cgroup {
 fn no_controller(write: &limits::Write) -> Error {
     let why = format!("the {} controller is not available in this machine's cgroup v2", write.controller);
     Error::Limit { field: write.field.clone(), why }
+}
+
+/// Writes to a file that must exist: cgroupfs answers the wish to create one with EACCES.
+fn write_file(path: &Path, value: &str) -> io::Result<()> {
+    fs::OpenOptions::new().write(true).open(path)?.write_all(value.as_bytes())
 }
 
 /// Makes a directory and its parents; true if the last one is new.
@@ -196,7 +201,7 @@ fn enable(tree: &Path, relative: &Path, needed: &[limits::Write]) -> Result<()> 
             if !has(&on, write.controller) {
                 let path = step.join("cgroup.subtree_control");
                 let command = format!("+{}", write.controller);
-                fs::write(&path, command).map_err(|e| Error::file("turn a controller on in", path, e))?;
+                write_file(&path, &command).map_err(|e| Error::file("turn a controller on in", path, e))?;
             }
         }
     }
@@ -208,7 +213,7 @@ fn enable(tree: &Path, relative: &Path, needed: &[limits::Write]) -> Result<()> 
 /// # Errors
 /// File errors; a cgroup that is gone is no error.
 pub fn kill(path: &Path) -> Result<()> {
-    match fs::write(path.join("cgroup.kill"), "1") {
+    match write_file(&path.join("cgroup.kill"), "1") {
         Err(e) if e.kind() != io::ErrorKind::NotFound => {
             Err(Error::file("write", path.join("cgroup.kill"), e))
         }

@@ -23,6 +23,7 @@ use rustix::fs::{Mode, OFlags, ResolveFlags};
 
 use crate::cgroup::Host;
 use crate::hooks::{self, HookRun};
+use crate::rlimits;
 use crate::spec::linux::Kind;
 use crate::spec::{Hook, Process, Spec};
 use crate::sync::{Channel, FromChild, send_with_fd};
@@ -64,6 +65,11 @@ pub(crate) struct Child<'a> {
     pub(crate) groups_allowed: bool,
     /// The host's procfs (`O_PATH`): the container's own may be masked, missing or forged.
     pub(crate) proc: BorrowedFd<'a>,
+    /// The helper entered a user namespace, in which this process must become root by itself: the helper had to stay
+    /// the outside's root to make it in its cgroup.
+    pub(crate) joined_user_namespace: bool,
+    /// In a user namespace, joined or new, limits are set from outside.
+    pub(crate) user_namespace: bool,
     /// Made by a helper: the runtime learns the process id before anything else happens.
     pub(crate) helped: bool,
     /// The whole config, for a new container; an `exec` has none.
@@ -108,6 +114,10 @@ impl Child<'_> {
     fn prepare(&self) -> std::result::Result<Program, (String, String, Fault)> {
         if self.helped && !self.channel.wait() {
             linux::clone::exit_now(1);
+        }
+        if self.joined_user_namespace {
+            let named = |e| ("take user and group ids".to_owned(), "linux.namespaces".to_owned(), e);
+            become_root().map_err(named)?;
         }
         rustix::process::umask(Mode::empty());
         let mut work = Work::default();
@@ -200,11 +210,7 @@ impl Child<'_> {
 
     fn take_mappings(&self) -> Result<()> {
         self.ask(&FromChild::NeedsMappings)?;
-        let (uid, gid) = (rustix::fs::Uid::ROOT, rustix::fs::Gid::ROOT);
-        rustix::thread::set_thread_res_gid(gid, gid, gid)
-            .what("become root of the user namespace (is 0 mapped?)")?;
-        rustix::thread::set_thread_res_uid(uid, uid, uid)
-            .what("become root of the user namespace (is 0 mapped?)")
+        become_root()
     }
 
     /// Opens a terminal, sends its master away, and gives the slave.
@@ -236,6 +242,10 @@ impl Child<'_> {
         };
         let process = self.process;
         self.labels().map_err(at("set label", "process.apparmorProfile"))?;
+        // From here on this process has no more rights than the container: what runs there must not trace it.
+        rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable)
+            .what("prctl")
+            .map_err(at("hide from ptrace", ""))?;
         self.scheduling().map_err(at("set scheduling", "process.scheduler"))?;
         linux::exec::cloexec_from(3 + self.preserve_fds)
             .what("close_range")
@@ -254,6 +264,12 @@ impl Child<'_> {
             self.load_seccomp().map_err(at("load filter", "linux.seccomp"))?;
         }
         let early = rustix::process::chdir(process.cwd.as_str());
+        if !self.user_namespace {
+            let warn = &mut |text| drop(self.channel.send(&FromChild::Warning(text)));
+            rlimits::set(&process.rlimits, None, warn).map_err(|(field, name, e)| {
+                (format!("set {name}"), field, fault("prlimit", error::words(e)))
+            })?;
+        }
         identity::become_user(&process.user, self.groups_allowed)
             .map_err(at("become user", "process.user"))?;
         enter(&process.cwd, early).map_err(at("enter directory", "process.cwd"))?;
@@ -375,6 +391,13 @@ fn sysctl_path(key: &str) -> String {
     let slashes = key.find(['.', '/']).is_some_and(|i| key.as_bytes()[i] == b'/');
     let path = if slashes { key.to_owned() } else { key.replace('.', "/") };
     format!("sys/{path}")
+}
+
+fn become_root() -> Result<()> {
+    let (uid, gid) = (rustix::fs::Uid::ROOT, rustix::fs::Gid::ROOT);
+    rustix::thread::set_thread_res_gid(gid, gid, gid)
+        .what("become root of the user namespace (is 0 mapped?)")?;
+    rustix::thread::set_thread_res_uid(uid, uid, uid).what("become root of the user namespace (is 0 mapped?)")
 }
 
 fn keyring(id: &str) -> Result<()> {

@@ -21,15 +21,14 @@ pub(crate) struct Terminal {
 
 /// Opens a new terminal of the devpts instance at `/dev/pts` in the root.
 pub(crate) fn open(rootfs: BorrowedFd<'_>, size: Option<(u16, u16)>) -> Result<Terminal> {
-    let multiplexer = inside::open(rootfs, "/dev/pts/ptmx", Links::Refuse).what("/dev/pts/ptmx")?;
-    let magic = rustix::fs::fstatfs(&multiplexer).what("/dev/pts/ptmx")?.f_type.cast_unsigned();
+    let directory = inside::open(rootfs, "/dev/pts", Links::Refuse).what("/dev/pts")?;
+    let magic = rustix::fs::fstatfs(&directory).what("/dev/pts")?.f_type.cast_unsigned();
     if magic != DEVPTS_MAGIC {
         return Err(fault("/dev/pts", "a terminal needs a mount of type devpts there"));
     }
-    // An O_PATH descriptor cannot be read from: the same file is opened again through it.
-    let again = format!("/proc/self/fd/{}", std::os::fd::AsRawFd::as_raw_fd(&multiplexer));
-    let flags = OFlags::RDWR | OFlags::NOCTTY | OFlags::CLOEXEC;
-    let master = rustix::fs::open(&*again, flags, Mode::empty()).what("open /dev/pts/ptmx")?;
+    // In devpts this name is the multiplexer of that instance and nothing else.
+    let flags = OFlags::RDWR | OFlags::NOCTTY | OFlags::CLOEXEC | OFlags::NOFOLLOW;
+    let master = rustix::fs::openat(&directory, "ptmx", flags, Mode::empty()).what("open /dev/pts/ptmx")?;
     rustix::pty::unlockpt(&master).what("unlock terminal")?;
     let flags = OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC;
     let slave = rustix::pty::ioctl_tiocgptpeer(&master, flags).what("open terminal")?;

@@ -198,7 +198,7 @@ fn far_jumps_are_bridged() {
 #[test]
 fn a_filter_too_long_is_refused() {
     let args = [0, 1, 2].map(|index| Arg { index, value: 1 << 40, value_two: 0, op: Op::Less });
-    let rules = (0..200).map(|i| rule(&["read", "write", "openat"], Action::Errno(i), &args));
+    let rules = (0..600).map(|i| rule(&["read", "write", "openat"], Action::Errno(i), &args));
     assert!(
         compile(&profile(Action::Allow, rules.collect())).unwrap_err().to_string().contains("fewer argument")
     );

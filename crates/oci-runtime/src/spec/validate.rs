@@ -25,13 +25,14 @@ pub(super) fn spec(spec: &Spec) -> Result<(), SpecError> {
     if let Some(found) = &spec.process {
         process(found).map_err(|e| e.under("process"))?;
     }
+    linux(&spec.linux).map_err(|e| e.under("linux"))?;
     let needs_uts = "needs an entry of type uts in linux.namespaces";
     for (key, value) in [("hostname", &spec.hostname), ("domainname", &spec.domainname)] {
         if value.is_some() && spec.linux.namespace(Kind::Uts).is_none() {
             return Err(SpecError::conflict(needs_uts).under(key));
         }
     }
-    linux(&spec.linux).map_err(|e| e.under("linux"))
+    Ok(())
 }
 
 /// A semantic version of the major that is known.
