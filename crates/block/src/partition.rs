@@ -472,4 +472,43 @@ mod tests {
         let (after, changes) = decide(&half, &[Wanted { resize: true, ..all }]).unwrap();
         assert_eq!((changes[0], mib(&after, 1)), (Change::Resize(1), (1, 99)));
     }
+
+    fn wishes() -> impl proptest::strategy::Strategy<Value = Vec<Wanted>> {
+        use proptest::prelude::*;
+        let number = prop_oneof![Just(0_u32), 1..6_u32];
+        let mib = || proptest::option::of(0..60_u64);
+        let flags = (any::<bool>(), any::<bool>(), any::<bool>());
+        let wish = (number, mib(), mib(), flags).prop_map(
+            |(number, start_mib, size_mib, (absent, wipe, resize))| {
+                let absent = absent && number != 0;
+                Wanted { number, start_mib, size_mib, absent, wipe_entry: wipe, resize, ..Wanted::default() }
+            },
+        );
+        proptest::collection::vec(wish, 1..5).prop_map(|mut wishes| {
+            // The spec's own rule: numbers do not collide.
+            let mut seen = std::collections::BTreeSet::new();
+            wishes.retain(|wish| wish.number == 0 || seen.insert(wish.number));
+            wishes
+        })
+    }
+
+    proptest::proptest! {
+        /// Whatever is wished, the table can be written, what is kept stays, and what was granted is granted.
+        #[test]
+        fn granted_tables_are_sound(wanted in wishes(), first in 1..30_u64, size in 1..30_u64) {
+            let before = disk(&[(1, first, size, "a"), (2, 60, 20, "b")]);
+            if let Ok((after, changes)) = decide(&before, &wanted) {
+                let mut parts: Vec<(u64, u64)> = after.partitions.iter().map(|part| (part.first, part.last)).collect();
+                parts.sort_unstable();
+                proptest::prop_assert!(parts.iter().all(|(from, to)| from <= to && *from >= after.first_usable && *to <= after.last_usable));
+                proptest::prop_assert!(parts.windows(2).all(|pair| pair[0].1 < pair[1].0), "{:?}", parts);
+                proptest::prop_assert_eq!(changes.len(), wanted.len());
+                for (wish, change) in wanted.iter().zip(changes) {
+                    if change == Change::Keep && !wish.absent {
+                        proptest::prop_assert_eq!(after.get(wish.number), before.get(wish.number));
+                    }
+                }
+            }
+        }
+    }
 }

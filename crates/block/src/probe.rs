@@ -392,4 +392,11 @@ mod tests {
         put(&mut image, 512 + 56, &[0x33, 0x22, 0x11, 0x00, 0x55, 0x44, 0x77, 0x66, 0x88]);
         assert_eq!(one(&image).uuid.as_deref(), Some("00112233-4455-6677-8800-000000000000"));
     }
+
+    proptest::proptest! {
+        #[test]
+        fn any_device_can_be_probed(noise in proptest::collection::vec(proptest::prelude::any::<u8>(), 0..6000)) {
+            fuzz(&noise);
+        }
+    }
 }
