@@ -1,3 +1,4 @@
 //! Integration tests of `pod`.
 
+mod docs;
 mod spec;
