@@ -56,7 +56,7 @@ pub(crate) fn boot() -> Result<Infallible, Failure> {
         let line = CommandLine::parse(&arguments).map_err(|error| Failure::new(Phase::Init, &error))?;
         let mut modules = Modules::open(Path::new(modules::DIRECTORY))
             .map_err(|error| Failure::new(Phase::Init, &error))?;
-        modules.load();
+        modules.load_base();
         Ok((line, modules))
     })?;
     let slot = times.run(Phase::Usr, || {

@@ -14,6 +14,7 @@ use serde_json::json;
 
 use crate::cmdline::CommandLine;
 use crate::console;
+use crate::modules;
 use crate::network::{Daemons, NetworkError, RESOLV_CONF};
 use crate::phase::{Phase, Times};
 use crate::root::{self, SYSROOT};
@@ -27,6 +28,10 @@ const SYSTEM_DIRS: [&str; 2] = ["/run/ignition", "/usr/lib/ignition"];
 const BUNDLE: &str = "/usr/etc/ssl/certs/ca-certificates.crt";
 /// The one source of configs beside the kernel's arguments so far.
 const PLATFORM: &str = "qemu";
+/// QEMU's configuration device by its ACPI id, what its driver shows, and the driver.
+const FW_CFG_DEVICE: &str = "/sys/bus/acpi/devices/QEMU0002:00";
+const FW_CFG_SYSFS: &str = "/sys/firmware/qemu_fw_cfg";
+const FW_CFG_MODULE: &str = "kernel/drivers/firmware/qemu_fw_cfg.ko";
 const HOSTS: &str = "/usr/etc/hosts";
 const BOOT_ID: &str = "/proc/sys/kernel/random/boot_id";
 /// Links that only udev makes; others are found by looking at the devices themselves.
@@ -72,6 +77,7 @@ impl First<'_> {
         daemons: &RefCell<Daemons>,
         events: &mut dyn FnMut(Event),
     ) -> Result<serde_json::Value, Failure> {
+        load_fw_cfg();
         let clock = SystemClock::new();
         let mut bring_up = |_url: &str| self.bring_up(daemons);
         let mut env =
@@ -79,11 +85,11 @@ impl First<'_> {
         let wanted = provision::fetch_config(&mut env, events).map_err(|error| failure(&error))?;
         drop(env);
 
-        if needs_udev(&wanted.config) {
+        let devices = Devices::default();
+        if needs_udev(&wanted.config, &devices) {
             let phase = Phase::Provision(provision::Phase::Disks);
             daemons.borrow_mut().disks(phase).map_err(|error| Failure::new(phase, &error))?;
         }
-        let devices = Devices::default();
         let ours = touches(&wanted.config, &self.slot.disk, &devices);
         if !ours {
             root::grow(self.slot, true);
@@ -139,8 +145,24 @@ fn device_names(config: &Config) -> impl Iterator<Item = &str> {
     disks.chain(config.storage.filesystems.iter().map(|fs| fs.device.as_str()))
 }
 
-fn needs_udev(config: &Config) -> bool {
-    device_names(config).any(|name| UDEV_LINKS.iter().any(|links| name.starts_with(links)))
+/// Whether a config names a device by a link that only udev makes, or one that is not there: its controller may want
+/// a driver that did not have to be loaded for `/usr`.
+fn needs_udev(config: &Config, devices: &Devices) -> bool {
+    let known = |name: &str| devices.find(name).is_ok_and(|found| found.is_some());
+    device_names(config).any(|name| UDEV_LINKS.iter().any(|links| name.starts_with(links)) || !known(name))
+}
+
+/// QEMU's configuration device has a driver in the verified `/usr`, which only a first boot wants.
+fn load_fw_cfg() {
+    if !Path::new(FW_CFG_DEVICE).exists() || Path::new(FW_CFG_SYSFS).exists() {
+        return;
+    }
+    let release = rustix::system::uname().release().to_string_lossy().into_owned();
+    let path = format!("/usr/lib/modules/{release}/{FW_CFG_MODULE}");
+    if let Err(error) = modules::load(Path::new(&path)) {
+        let phase = Phase::Provision(provision::Phase::Fetch);
+        console::say(phase, format_args!("warning: QEMU's configuration cannot be read: {path}: {error}"));
+    }
 }
 
 /// Whether a config partitions the disk that the OS is on.
@@ -171,20 +193,27 @@ mod tests {
     }
 
     #[test]
-    fn udev_runs_only_for_links_of_its_own() {
+    fn udev_runs_only_for_links_of_its_own_and_devices_that_are_missing() {
+        let temp = tempfile::tempdir().unwrap();
+        let devices = Devices { dev: temp.path().join("dev"), sys: temp.path().join("sys") };
+        let block = devices.sys.join("class/block/vdb");
+        for directory in [&devices.dev, &block] {
+            std::fs::create_dir_all(directory).unwrap();
+        }
+        std::fs::write(block.join("size"), "2048\n").unwrap();
+        std::fs::write(devices.dev.join("vdb"), "").unwrap();
         for (device, expected) in [
             ("/dev/vdb", false),
-            ("/dev/disk/by-label/data", false),
-            ("/dev/disk/by-partlabel/data", false),
+            ("/dev/sdb", true),
             ("/dev/disk/by-id/virtio-data", true),
             ("/dev/disk/by-path/pci-0000:00:03.0", true),
         ] {
             let config = config(&format!(
                 r#"{{"ignition": {{"version": "3.5.0"}}, "storage": {{"disks": [{{"device": "{device}"}}]}}}}"#
             ));
-            assert_eq!(needs_udev(&config), expected, "{device}");
+            assert_eq!(needs_udev(&config, &devices), expected, "{device}");
         }
-        assert!(!needs_udev(&Config::default()));
+        assert!(!needs_udev(&Config::default(), &devices));
     }
 
     #[test]

@@ -70,17 +70,36 @@ impl Modules {
         Ok(Self { directory: directory.to_owned(), tried: vec![false; modules.len()], modules })
     }
 
-    /// Loads what the machine's devices call for and was not tried yet. A module that is refused is told and passed
-    /// over: the wait for the disk says what is missing.
-    pub(crate) fn load(&mut self) {
-        for at in wanted(&self.modules, &devices(Path::new("/sys"))) {
-            if std::mem::replace(&mut self.tried[at], true) {
-                continue;
-            }
-            let file = &self.modules[at].file;
-            if let Err(error) = load(&self.directory.join(file)) {
-                console::say(Phase::Init, format_args!("module {file}: {error}"));
-            }
+    /// Loads what every machine needs: device mapper, verity, the file system.
+    pub(crate) fn load_base(&mut self) {
+        for at in wanted(&self.modules, None) {
+            self.load(at);
+        }
+    }
+
+    /// Loads one more driver of a device that is there, with what it needs; false when there is none left to try. One
+    /// at a time, so that a machine with a disk on the first controller pays for no other; udev loads the rest later.
+    pub(crate) fn load_driver(&mut self) -> bool {
+        let all = wanted(&self.modules, Some(&devices(Path::new("/sys"))));
+        let Some(driver) =
+            all.iter().copied().find(|&at| !self.tried[at] && !self.modules[at].drives.is_empty())
+        else {
+            return false;
+        };
+        for at in with_needs(&self.modules, driver) {
+            self.load(at);
+        }
+        true
+    }
+
+    /// A module that is refused is told and passed over: the wait for the disk says what is missing.
+    fn load(&mut self, at: usize) {
+        if std::mem::replace(&mut self.tried[at], true) {
+            return;
+        }
+        let file = &self.modules[at].file;
+        if let Err(error) = load(&self.directory.join(file)) {
+            console::say(Phase::Init, format_args!("module {file}: {error}"));
         }
     }
 }
@@ -91,7 +110,7 @@ fn order(text: &str) -> impl Iterator<Item = &str> {
 }
 
 /// Loads one module file; a module that is there already is fine.
-fn load(path: &Path) -> io::Result<()> {
+pub(crate) fn load(path: &Path) -> io::Result<()> {
     match rustix::system::finit_module(File::open(path)?, NO_PARAMETERS, 0) {
         Ok(()) | Err(Errno::EXIST) => Ok(()),
         Err(errno) => Err(errno.into()),
@@ -99,17 +118,25 @@ fn load(path: &Path) -> io::Result<()> {
 }
 
 /// Indices of the modules to load, in their order: every module that is neither a driver nor only there for others,
-/// every driver of a device that is there, and what these need.
-fn wanted(modules: &[Module], devices: &[String]) -> Vec<usize> {
+/// every driver of one of the devices, and what these need.
+fn wanted(modules: &[Module], devices: Option<&[String]>) -> Vec<usize> {
     let needed_by_any = |name: &str| modules.iter().any(|m| m.needs.iter().any(|need| need == name));
-    let mut take: Vec<bool> = modules
-        .iter()
-        .map(|m| match m.drives.as_slice() {
-            [] => !needed_by_any(&m.name),
-            patterns => patterns.iter().any(|p| devices.iter().any(|d| matches(p.as_bytes(), d.as_bytes()))),
-        })
-        .collect();
-    // The order puts what is needed before what needs it, so one pass from the end reaches all.
+    let devices = devices.unwrap_or_default();
+    let take = modules.iter().map(|m| match m.drives.as_slice() {
+        [] => !needed_by_any(&m.name),
+        patterns => patterns.iter().any(|p| devices.iter().any(|d| matches(p.as_bytes(), d.as_bytes()))),
+    });
+    close(modules, take.collect())
+}
+
+/// One module with what it needs, in their order.
+fn with_needs(modules: &[Module], wanted: usize) -> Vec<usize> {
+    close(modules, (0..modules.len()).map(|at| at == wanted).collect())
+}
+
+/// Adds what the taken modules need. The order puts what is needed before what needs it, so one pass from the end
+/// reaches all.
+fn close(modules: &[Module], mut take: Vec<bool>) -> Vec<usize> {
     for at in (0..modules.len()).rev() {
         if take[at] {
             for (other, module) in modules.iter().enumerate() {
@@ -241,7 +268,10 @@ mod tests {
         let modules = modules();
         let all = |devices: &[&str]| {
             let devices: Vec<String> = devices.iter().map(|&d| d.into()).collect();
-            wanted(&modules, &devices).into_iter().map(|at| modules[at].name.as_str()).collect::<Vec<_>>()
+            wanted(&modules, Some(&devices))
+                .into_iter()
+                .map(|at| modules[at].name.as_str())
+                .collect::<Vec<_>>()
         };
         assert_eq!(all(&[]), ["dm_mod", "dm_verity", "erofs"]);
         assert_eq!(
@@ -252,6 +282,15 @@ mod tests {
             all(&["pci:v00008086d00002922sv00001AF4sd00001100bc01sc06i01", "scsi:t-0x00"]),
             ["scsi_common", "scsi_mod", "ahci", "sd_mod", "dm_mod", "dm_verity", "erofs"]
         );
+    }
+
+    #[test]
+    fn a_driver_comes_with_what_it_needs() {
+        let modules = modules();
+        let names: Vec<&str> =
+            with_needs(&modules, 5).into_iter().map(|at| modules[at].name.as_str()).collect();
+        assert_eq!(names, ["scsi_common", "scsi_mod", "sd_mod"]);
+        assert_eq!(wanted(&modules, None).len(), 3);
     }
 
     #[test]

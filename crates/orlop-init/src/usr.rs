@@ -7,6 +7,7 @@ use std::path::Path;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
+use block::verity::{SUPER_BYTES, Super, VerityError};
 use linux::dm;
 use rustix::io::Errno;
 use rustix::mount::MountFlags;
@@ -17,7 +18,7 @@ use crate::disks;
 use crate::modules::Modules;
 use crate::phase::Phase;
 use crate::slot::{self, Part, Slot, SlotError};
-use crate::verity::{SUPERBLOCK_BYTES, Superblock, SuperblockError};
+use crate::verity;
 
 /// Name of the device-mapper device.
 const NAME: &str = "usr";
@@ -51,7 +52,7 @@ pub(crate) enum UsrError {
         path: String,
         /// Why.
         #[source]
-        source: SuperblockError,
+        source: VerityError,
     },
     /// No device mapper.
     #[error("cannot open {}: the kernel module dm-mod is missing", dm::CONTROL)]
@@ -105,7 +106,7 @@ pub(crate) fn open(line: &CommandLine, modules: &mut Modules) -> Result<Slot, Us
     let slot = find(&line.usr_hash, line.device_wait, modules)?;
     let named = |part: &Part| format!("{} `{}`", part.node.display(), part.label);
     console::say(Phase::Usr, format_args!("slot {}, hashes {}", named(&slot.data), named(&slot.hashes)));
-    let device = verity(&slot, &line.usr_hash)?;
+    let device = open_verity(&slot, &line.usr_hash)?;
     mount(&device.node())?;
     Ok(slot)
 }
@@ -119,6 +120,10 @@ fn find(hash: &RootHash, limit: Duration, modules: &mut Modules) -> Result<Slot,
             Ok(slot) => return Ok(slot),
             Err(error) => error,
         };
+        if modules.load_driver() {
+            // Its disks may be there at once.
+            continue;
+        }
         let waited = started.elapsed();
         let limit = if error.saw_slots() { limit.min(MISMATCH_WAIT) } else { limit };
         if waited >= limit {
@@ -132,36 +137,23 @@ fn find(hash: &RootHash, limit: Duration, modules: &mut Modules) -> Result<Slot,
             );
         }
         sleep(LOOK);
-        // A controller's driver may have found disks that want a driver of their own.
-        modules.load();
     }
 }
 
 /// Opens dm-verity over the slot.
-fn verity(slot: &Slot, hash: &RootHash) -> Result<dm::Device, UsrError> {
+fn open_verity(slot: &Slot, hash: &RootHash) -> Result<dm::Device, UsrError> {
     let hashes = slot.hashes.node.display().to_string();
     let data = slot.data.node.display().to_string();
-    let mut bytes = [0; SUPERBLOCK_BYTES];
+    let mut bytes = [0; SUPER_BYTES];
     File::open(&slot.hashes.node)
         .and_then(|file| file.read_exact_at(&mut bytes, 0))
         .map_err(|source| UsrError::Read { path: hashes.clone(), source })?;
-    let superblock = |source| UsrError::Superblock { path: hashes.clone(), source };
-    let parsed = Superblock::parse(&bytes).map_err(superblock)?;
-    let sectors = parsed.sectors().ok_or_else(|| {
-        superblock(SuperblockError::Unsupported {
-            field: "data blocks",
-            value: parsed.data_blocks.to_string(),
-        })
-    })?;
-    let target = dm::Target {
-        start_sectors: 0,
-        length_sectors: sectors,
-        kind: "verity".into(),
-        params: parsed.params(&data, &hashes, hash),
-    };
+    let tree =
+        Super::parse(&bytes).map_err(|source| UsrError::Superblock { path: hashes.clone(), source })?;
+    let target = verity::target(&tree, &data, &hashes, hash);
     dm::Control::open()
         .map_err(|source| UsrError::Mapper { source })?
-        .create(NAME, &parsed.dm_uuid(NAME), &[target], true)
+        .create(NAME, &verity::dm_uuid(&tree, NAME), &[target], true)
         .map_err(|source| UsrError::Verity { data, hashes: hashes.clone(), source })
 }
 
