@@ -1,14 +1,11 @@
 //! Where the same bytes occurred before, within the last 64 KiB.
 //!
-//! A hash chain keyed by five bytes gives the candidates for good matches, nearest first; a table keyed by four gives
-//! the last candidate for a short one. Positions are kept modulo 64 KiB, so the tables stay small enough for a near
-//! cache; a stale position therefore looks like one within reach, and is refused when its bytes are compared. All is
-//! forgotten at the beginning of an input: what an encoder did before never changes its output.
+//! A hash chain keyed by four bytes gives the candidates, nearest first. Positions are kept modulo 64 KiB, so the tables
+//! stay small enough for a near cache; a stale position therefore looks like one within reach, and is refused when its
+//! bytes are compared. All is forgotten at the beginning of an input: what an encoder did before never changes its output.
 
 const HASH_BITS: u32 = 15;
 const HEADS: usize = 1 << HASH_BITS;
-const SHORT_BITS: u32 = 14;
-const SHORTS: usize = 1 << SHORT_BITS;
 const WINDOW: usize = 1 << 16;
 
 /// A match: where it begins in the input, how long it is, how far back it repeats from.
@@ -19,24 +16,26 @@ pub(super) struct Match {
     pub(super) distance: usize,
 }
 
-/// The part of the input in which matches may lie.
+/// What a search is for.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Bounds {
-    /// The earliest source.
-    pub(super) low: usize,
-    /// No match goes on to here.
+pub(super) struct Wanted {
+    /// The match has this byte in it and the three after it.
+    pub(super) at: usize,
+    /// It does not begin before this byte.
+    pub(super) from: usize,
+    /// It is longer than this: at least 3, and at least `at + 2 - from`.
+    pub(super) longer_than: usize,
+    /// It ends here or before.
     pub(super) end: usize,
 }
 
 /// The tables over one input.
 #[derive(Debug)]
 pub(super) struct Chains {
-    /// Newest position by hash of five bytes.
+    /// Newest position by hash.
     heads: Box<[u16; HEADS]>,
     /// The position before, by position.
     links: Box<[u16; WINDOW]>,
-    /// Newest position by hash of four bytes.
-    shorts: Box<[u16; SHORTS]>,
     /// Index of the first byte that is not in the tables.
     next: usize,
 }
@@ -52,13 +51,15 @@ fn read8(input: &[u8], at: usize) -> u64 {
 }
 
 #[inline(always)]
-fn hash(bytes: u64) -> usize {
-    ((bytes << 24).wrapping_mul(0x9e37_79b1_85eb_ca87) >> (64 - HASH_BITS)) as usize
+fn hash(bytes: u32) -> usize {
+    (bytes.wrapping_mul(0x9e37_79b1) >> (32 - HASH_BITS)) as usize
 }
 
+/// How many bytes before `a` and `b` are equal, down to `from` of the second; `a < b`.
 #[inline(always)]
-fn hash_short(bytes: u64) -> usize {
-    ((bytes as u32).wrapping_mul(0x9e37_79b1) >> (32 - SHORT_BITS)) as usize
+fn common_before(input: &[u8], a: usize, b: usize, from: usize) -> usize {
+    let most = (b - from).min(a);
+    (1..=most).take_while(|n| input[a - n] == input[b - n]).count()
 }
 
 /// How many bytes from `a` and `b` on are equal, ending before `end`; `a < b`.
@@ -80,55 +81,43 @@ fn common(input: &[u8], a: usize, b: usize, end: usize) -> usize {
 
 impl Chains {
     pub(super) fn new() -> Self {
-        Self {
-            heads: Box::new([0; HEADS]),
-            links: Box::new([0; WINDOW]),
-            shorts: Box::new([0; SHORTS]),
-            next: 0,
-        }
+        Self { heads: Box::new([0; HEADS]), links: Box::new([0; WINDOW]), next: 0 }
     }
 
     /// Forgets the input before.
     pub(super) fn begin(&mut self) {
         self.heads.fill(0);
-        self.shorts.fill(0);
         self.next = 0;
     }
 
-    /// Puts all indexes before `end` into the tables; eight bytes must follow each.
+    /// Puts all indexes before `end` into the tables; four bytes are read at each.
     #[inline(always)]
     fn insert_until(&mut self, input: &[u8], end: usize) {
         let mut at = self.next;
         while at < end {
-            let bytes = read8(input, at);
-            let head = &mut self.heads[hash(bytes)];
+            let head = &mut self.heads[hash(read4(input, at))];
             self.links[at % WINDOW] = *head;
             *head = at as u16;
-            self.shorts[hash_short(bytes)] = at as u16;
             at += 1;
         }
         self.next = at.max(self.next);
     }
 
-    /// The longest match found at `at` among `attempts` candidates, if longer than `than` (at least 3).
+    /// The longest match as wanted, among `attempts` candidates.
     #[inline(always)]
-    pub(super) fn find(
-        &mut self,
-        input: &[u8],
-        at: usize,
-        bounds: Bounds,
-        than: usize,
-        attempts: u32,
-    ) -> Option<Match> {
+    pub(super) fn find(&mut self, input: &[u8], wanted: Wanted, attempts: u32) -> Option<Match> {
+        let Wanted { at, from, longer_than: mut length, end } = wanted;
         self.insert_until(input, at);
-        let bytes = read8(input, at);
-        let reach = (at - bounds.low).min(WINDOW - 1);
-        let (mut length, mut best, mut left) = (than, 0, attempts);
-        if at + length + 1 > bounds.end {
+        if from + length >= end {
             return None;
         }
-        let mut wanted = read4(input, at + length - 3);
-        let mut distance = usize::from((at as u16).wrapping_sub(self.heads[hash(bytes)]));
+        let first = read4(input, at);
+        // Any longer match has these bytes in it, wherever it begins.
+        let mut probe = from + length - 3;
+        let mut probed = read4(input, probe);
+        let reach = at.min(probe).min(WINDOW - 1);
+        let (mut best, mut left) = (None, attempts);
+        let mut distance = usize::from((at as u16).wrapping_sub(self.heads[hash(first)]));
         if distance == 0 {
             // As far as a window, or no entry.
             distance = WINDOW;
@@ -136,29 +125,25 @@ impl Chains {
         while distance <= reach && left > 0 {
             left -= 1;
             let source = at - distance;
-            if read4(input, source + length - 3) == wanted && read4(input, source) == bytes as u32 {
-                let found = common(input, source, at, bounds.end);
-                if found > length {
-                    (length, best) = (found, distance);
-                    if at + length + 1 > bounds.end {
+            if read4(input, probe - distance) == probed && read4(input, source) == first {
+                let before = common_before(input, source, at, from);
+                let total = before + common(input, source, at, end);
+                if total > length {
+                    length = total;
+                    best = Some(Match { start: at - before, length, distance });
+                    if from + length >= end {
                         break;
                     }
-                    wanted = read4(input, at + length - 3);
+                    probe = from + length - 3;
+                    probed = read4(input, probe);
                 }
             }
-            let before = usize::from((at as u16).wrapping_sub(self.links[source % WINDOW]));
-            if before <= distance {
+            let next = usize::from((at as u16).wrapping_sub(self.links[source % WINDOW]));
+            if next <= distance {
                 break;
             }
-            distance = before;
+            distance = next;
         }
-        if length == 3 {
-            let distance = usize::from((at as u16).wrapping_sub(self.shorts[hash_short(bytes)]));
-            if distance != 0 && distance <= reach && read4(input, at - distance) == bytes as u32 {
-                best = distance;
-                length = common(input, at - distance, at, bounds.end);
-            }
-        }
-        (best != 0).then_some(Match { start: at, length, distance: best })
+        best
     }
 }

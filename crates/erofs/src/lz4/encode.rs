@@ -1,39 +1,45 @@
 //! The encoder: fills a given space with as much input as goes in.
 
-use super::chains::{Bounds, Chains, Match};
+use super::chains::{Chains, Match, Wanted};
 use super::{END_LITERALS, END_MATCH_START, LENGTH_MORE, MATCH_MIN};
 
 /// Room that every sequence leaves behind it: a token and twelve literals, so that a block may end after any of them.
 const CLOSING_BYTES: usize = 1 + END_MATCH_START;
 
-/// [`Effort`] by level, from 1 on. A change here changes the bytes of images.
-const EFFORTS: [[u32; 2]; 9] =
-    [[2, 1], [4, 2], [4, 4], [8, 4], [8, 8], [16, 8], [16, 16], [64, 32], [256, 256]];
-
-/// How many candidates a search looks at.
-#[derive(Debug, Clone, Copy)]
-struct Effort {
-    /// Where there is no match yet.
-    first: u32,
-    /// Where a longer one would be better still.
-    better: u32,
-}
+/// How many candidates a search looks at, by level from 1 on. A change here changes the bytes of images.
+const ATTEMPTS: [u32; 9] = [1, 2, 4, 8, 12, 16, 32, 64, 256];
 
 /// Compresses into clusters of a fixed size.
 #[derive(Debug)]
 pub struct Encoder {
     chains: Chains,
-    effort: Effort,
+    attempts: u32,
     /// The matches of the last block.
     matches: Vec<Match>,
+}
+
+/// Where matches may be in an input.
+#[derive(Debug, Clone, Copy)]
+struct Ends {
+    /// They begin before here.
+    start: usize,
+    /// They end here or before.
+    end: usize,
+}
+
+impl Ends {
+    fn of(input: &[u8]) -> Self {
+        let start = (input.len() + 1).saturating_sub(END_MATCH_START);
+        Self { start, end: input.len().saturating_sub(END_LITERALS) }
+    }
 }
 
 impl Encoder {
     /// An encoder of a level from 1 to 9; others are taken for the nearest.
     #[must_use]
     pub fn new(level: u8) -> Self {
-        let [first, better] = EFFORTS[usize::from(level).clamp(1, EFFORTS.len()) - 1];
-        Self { chains: Chains::new(), effort: Effort { first, better }, matches: Vec::new() }
+        let attempts = ATTEMPTS[usize::from(level).clamp(1, ATTEMPTS.len()) - 1];
+        Self { chains: Chains::new(), attempts, matches: Vec::new() }
     }
 
     /// Compresses from the beginning of `input` until it or `out` ends: gives the bytes taken and those written.
@@ -41,21 +47,19 @@ impl Encoder {
         self.chains.begin();
         self.matches.clear();
         let mut block = Block { out, len: 0, anchor: 0 };
-        let bounds = Bounds { low: 0, end: input.len().saturating_sub(END_LITERALS) };
-        let search_end = (input.len() + 1).saturating_sub(END_MATCH_START);
+        let ends = Ends::of(input);
         let mut at = 0;
-        while at < search_end && at - block.anchor <= block.room() {
-            let Some(found) = self.chains.find(input, at, bounds, MATCH_MIN - 1, self.effort.first) else {
+        while at < ends.start && at - block.anchor <= block.room() {
+            let wanted = Wanted { at, from: at, longer_than: MATCH_MIN - 1, end: ends.end };
+            let Some(found) = self.chains.find(input, wanted, self.attempts) else {
                 at += 1;
                 continue;
             };
-            let found = self.improve(input, bounds, search_end, found);
             let found = extend_back(input, found, block.anchor);
-            if !block.sequence(input, found) {
+            if !self.sequences(input, ends, found, &mut block) {
                 break;
             }
-            self.matches.push(found);
-            at = found.start + found.length;
+            at = block.anchor;
         }
         block.close(input);
         (block.anchor, block.len)
@@ -69,23 +73,41 @@ impl Encoder {
         (block.anchor, block.len)
     }
 
-    /// Looks whether a match that begins a little later is longer.
-    #[inline]
-    fn improve(&mut self, input: &[u8], bounds: Bounds, search_end: usize, found: Match) -> Match {
+    /// Writes a match, and those after it that overlap its end and are longer; each is cut where the next one begins.
+    /// Says whether they fit.
+    fn sequences(&mut self, input: &[u8], ends: Ends, found: Match, block: &mut Block<'_>) -> bool {
         let mut found = found;
         loop {
-            let next = found.start + 1;
-            if next + 1 >= search_end {
-                return found;
+            let next = self.overlapping(input, ends, found);
+            let taken = match next {
+                Some(next) if next.start < found.start + MATCH_MIN => {
+                    // Too little would be left of it.
+                    found = next;
+                    continue;
+                }
+                Some(next) => Match { length: next.start - found.start, ..found },
+                None => found,
+            };
+            if !block.sequence(input, taken) {
+                return false;
             }
-            let better = self.chains.find(input, next, bounds, found.length, self.effort.better);
-            let better = better
-                .or_else(|| self.chains.find(input, next + 1, bounds, found.length, self.effort.better));
-            match better {
-                Some(better) => found = better,
-                None => return found,
+            self.matches.push(taken);
+            match next {
+                Some(next) => found = next,
+                None => return true,
             }
         }
+    }
+
+    /// A longer match that begins within this one and has its last two bytes in it.
+    #[inline(always)]
+    fn overlapping(&mut self, input: &[u8], ends: Ends, found: Match) -> Option<Match> {
+        let at = found.start + found.length - 2;
+        if at >= ends.start {
+            return None;
+        }
+        let wanted = Wanted { at, from: found.start, longer_than: found.length, end: ends.end };
+        self.chains.find(input, wanted, self.attempts)
     }
 }
 
