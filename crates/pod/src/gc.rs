@@ -60,7 +60,14 @@ pub fn collect(pods: &Pods, store: &Store, runtime: &Runtime, grace: Duration) -
             report.failures.push(format!("{}: {error}", seen.id));
         }
     }
-    let known: Vec<String> = pods.list()?.into_iter().map(|seen| seen.id).collect();
+    let all = pods.list()?;
+    let ipam = Ipam::at(&pods.dirs().network());
+    for id in ipam.holders() {
+        if !all.iter().any(|seen| seen.id == id && seen.state == State::Running) {
+            report.failures.extend(network::clean(&ipam, &id).iter().map(crate::start::chain));
+        }
+    }
+    let known: Vec<String> = all.into_iter().map(|seen| seen.id).collect();
     for lease in store.leases()? {
         if !known.iter().any(|id| lease.starts_with(&lease_id(id, ""))) {
             store.release(&lease)?;

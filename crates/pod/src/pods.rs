@@ -356,8 +356,9 @@ impl Pods {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(failed("open", &dir)(error)),
         };
-        let record = read_json(&dir.join("pod.json"))?;
-        let status = read_json(&dir.join("status.json"))?;
+        // What a power cut damaged must not hide the other pods.
+        let record = read_json(&dir.join("pod.json")).unwrap_or_default();
+        let status = read_json(&dir.join("status.json")).unwrap_or_default();
         if !dir.is_dir() {
             return Ok(None);
         }
@@ -599,6 +600,19 @@ mod tests {
         assert!(matches!(pods.hold_name("web"), Err(PodsError::NameTaken { .. })));
         drop(held);
         pods.hold_name("web").unwrap();
+    }
+
+    #[test]
+    fn a_damaged_pod_hides_no_other() {
+        let (_dir, pods) = pods();
+        let mut damaged = pods.create().unwrap();
+        damaged.write("pod.json", b"").unwrap();
+        damaged.advance(State::Exited).unwrap();
+        let whole = pods.create().unwrap();
+        record(&whole, "web");
+        assert_eq!(pods.list().unwrap().len(), 2);
+        assert_eq!(pods.find("web").unwrap().id, whole.id());
+        assert_eq!(pods.find(damaged.id()).unwrap().name(), damaged.id());
     }
 
     #[test]

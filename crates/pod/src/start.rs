@@ -201,7 +201,8 @@ fn app(
         rootfs: &rootfs,
         pod: view,
         mounts: &mounts,
-        cgroup: &format!("{cgroup}/{}", container.name),
+        // Never the name of the monitor's own group, whatever the container is called.
+        cgroup: &format!("{cgroup}/app-{}", container.name),
         can_limit_pids: can_limit_pids(),
     };
     handle.write_json(&format!("apps/{}/config.json", container.name), &config::config(&input)?)?;

@@ -35,6 +35,10 @@ impl Request {
     /// # Errors
     /// [`RequestError`].
     pub fn read(reader: &mut impl BufRead) -> Result<Option<Self>, RequestError> {
+        // A peer that tries TLS first sends no line and waits for an answer: it gets one at once.
+        if reader.fill_buf()?.first().is_some_and(|byte| !byte.is_ascii_uppercase()) {
+            return Err(RequestError::Malformed("only HTTP is spoken here"));
+        }
         let mut left = HEAD_BYTES_MAX;
         let Some(first) = line(reader, &mut left)? else { return Ok(None) };
         let mut words = first.split(' ');
@@ -210,6 +214,7 @@ mod tests {
     #[test]
     fn what_is_no_request_is_refused() {
         let long = format!("GET /{} HTTP/1.1\r\n\r\n", "x".repeat(20_000));
+        assert!(matches!(read("\u{16}\u{3}\u{1}"), Err(RequestError::Malformed(_))), "a TLS hello");
         for text in [
             "GET /\r\n\r\n",
             "GET / HTTP/2\r\n\r\n",

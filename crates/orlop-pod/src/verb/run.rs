@@ -46,7 +46,13 @@ impl Args {
             remove_ended(context, &spec.name)?;
         }
         let handle = prepare(context, &text, &spec)?;
-        if self.detach { detach(context, handle) } else { run_held(context, handle) }
+        let id = handle.id().to_owned();
+        let result = if self.detach { detach(context, handle) } else { run_held(context, handle) };
+        if result.is_err() && context.find(&id).is_ok_and(|seen| seen.state == State::Prepared) {
+            // Another pod of the name was faster: nobody asked for a prepared one.
+            pod::gc::remove(&context.pods()?, &context.store()?, &id).map_err(super::rm::gc_error)?;
+        }
+        result
     }
 }
 

@@ -55,7 +55,7 @@ fn root_output_and_exit_code_pass_through() {
         assert_eq!(sh("nft list tables"), "");
         assert!(!sh("cat /proc/mounts").contains("overlay"), "{}", sh("cat /proc/mounts"));
         assert_eq!(std::fs::read_dir(machine.path("run/orlop/network/pods")).unwrap().count(), 0);
-        assert_eq!(sh("find /sys/fs/cgroup -path '*orlop-pods*/main' | wc -l").trim(), "0");
+        assert_eq!(sh("find /sys/fs/cgroup -path '*orlop-pods*/app-main' | wc -l").trim(), "0");
     });
 }
 

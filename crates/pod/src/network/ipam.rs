@@ -109,6 +109,13 @@ impl Ipam {
         }
     }
 
+    /// Ids of the pods that have something.
+    #[must_use]
+    pub fn holders(&self) -> Vec<String> {
+        let entries = std::fs::read_dir(self.dir.join("pods")).into_iter().flatten().flatten();
+        entries.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect()
+    }
+
     fn put(&self, id: &str, address: Option<Ipv4Addr>, ports: &[HostPort]) -> Result<(), IpamError> {
         let ports =
             ports.iter().map(|port| (port.protocol.to_string(), port.host_port, port.host_ip)).collect();
