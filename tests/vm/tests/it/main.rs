@@ -2,6 +2,8 @@
 //!
 //! Without an image they are skipped, loudly; where `CI` is `true` that is a failure.
 
+mod tutorial;
+
 use std::path::{Path, PathBuf};
 
 use vm::harness::run::{Verdict, run};
