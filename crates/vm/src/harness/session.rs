@@ -14,7 +14,7 @@ use crate::machine::{Lifetime, Machine};
 use crate::spec::{Fault, file};
 
 /// Seconds from power to the agent's first answer on an idle machine, without the patience of TCG.
-const UP_SECS: u64 = 30;
+const UP_SECS: u64 = 60;
 
 /// A machine under test; it ends with the value.
 #[derive(Debug)]
