@@ -76,7 +76,7 @@ fn fetch_inner(env: &mut FetchEnv<'_>, events: Events<'_>) -> Result<FinalConfig
     let mut base_config = render::Rendered::empty();
     for raw in base {
         renderer.say(format!("base config {}", raw.name));
-        let child = renderer.document(raw)?;
+        let child = renderer.document(&raw)?;
         base_config = base_config.merge(child);
     }
     let user_config_provided = user != UserConfig::None;
@@ -87,7 +87,7 @@ fn fetch_inner(env: &mut FetchEnv<'_>, events: Events<'_>) -> Result<FinalConfig
         }
         UserConfig::Raw(raw) => {
             renderer.say(format!("config {} ({} bytes)", raw.name, raw.bytes.len()));
-            renderer.document(raw)?
+            renderer.document(&raw)?
         }
         UserConfig::None => {
             renderer.say("no config was given; the machine starts as the image is".into());

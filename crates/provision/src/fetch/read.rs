@@ -24,8 +24,8 @@ pub struct Read {
 ///
 /// # Errors
 /// All errors of its format, each with its line.
-pub fn read(name: &str, bytes: Vec<u8>, maps: &[SourceMap]) -> Result<Read, Error> {
-    if looks_like_json(&bytes) { ignition(name, bytes, maps) } else { butane_text(name, &bytes) }
+pub fn read(name: &str, bytes: &[u8], maps: &[SourceMap]) -> Result<Read, Error> {
+    if looks_like_json(bytes) { ignition(name, bytes, maps) } else { butane_text(name, bytes) }
 }
 
 /// JSON documents are objects; what is empty is left to the JSON reader, whose error says so best.
@@ -34,16 +34,16 @@ fn looks_like_json(bytes: &[u8]) -> bool {
     bytes.iter().find(|byte| !byte.is_ascii_whitespace()).is_none_or(|byte| *byte == b'{')
 }
 
-fn ignition(name: &str, bytes: Vec<u8>, maps: &[SourceMap]) -> Result<Read, Error> {
-    match ignition_spec::parse(&bytes) {
+fn ignition(name: &str, bytes: &[u8], maps: &[SourceMap]) -> Result<Read, Error> {
+    match ignition_spec::parse(bytes) {
         Ok(parsed) => {
-            let document = Document::ignition(name.to_owned(), &bytes, parsed.positions, maps);
+            let document = Document::ignition(name.to_owned(), bytes, parsed.positions, maps);
             let warnings = warnings(&parsed.report, &document);
             Ok(Read { config: parsed.config, document, warnings })
         }
         Err(report) => {
             // The document was refused before its positions could be handed out, but its map may still know.
-            let document = Document::ignition(name.to_owned(), &bytes, Positions::default(), maps);
+            let document = Document::ignition(name.to_owned(), bytes, Positions::default(), maps);
             Err(refused(&report, &document))
         }
     }

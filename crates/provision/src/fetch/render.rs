@@ -57,7 +57,7 @@ impl<'r, 'n> Renderer<'r, 'n> {
     }
 
     /// Reads and renders a document at hand.
-    pub(crate) fn document(&mut self, raw: Raw) -> Result<Rendered, Error> {
+    pub(crate) fn document(&mut self, raw: &Raw) -> Result<Rendered, Error> {
         self.render(raw, &HttpSettings::default(), 0)
     }
 
@@ -66,7 +66,7 @@ impl<'r, 'n> Renderer<'r, 'n> {
         let resource = Resource { source: url.to_owned(), ..Resource::default() };
         let settings = HttpSettings::default();
         let bytes = self.fetch(&resource, &settings, None)?;
-        self.render(Raw { name: url.to_owned(), bytes }, &settings, 0)
+        self.render(&Raw { name: url.to_owned(), bytes }, &settings, 0)
     }
 
     /// Validates the whole and works out how its resources are to be fetched.
@@ -96,9 +96,8 @@ impl<'r, 'n> Renderer<'r, 'n> {
         Ok(FinalConfig { config, documents, settings, user_config_provided })
     }
 
-    fn render(&mut self, raw: Raw, inherited: &HttpSettings, depth: usize) -> Result<Rendered, Error> {
-        let name = raw.name.clone();
-        let read = read::read(&raw.name, raw.bytes, self.maps)?;
+    fn render(&mut self, raw: &Raw, inherited: &HttpSettings, depth: usize) -> Result<Rendered, Error> {
+        let read = read::read(&raw.name, &raw.bytes, self.maps)?;
         for warning in read.warnings {
             (self.events)(Event::Warning(Phase::Fetch, warning));
         }
@@ -114,8 +113,8 @@ impl<'r, 'n> Renderer<'r, 'n> {
         let settings = self.overlaid(inherited, &own)?;
         if references.replace.source.as_deref().is_some_and(|url| !url.is_empty()) {
             let child =
-                self.reference(&references.replace, &own, "$.ignition.config.replace", &settings, &name)?;
-            return self.render(child, &settings, depth + 1);
+                self.reference(&references.replace, &own, "$.ignition.config.replace", &settings, &raw.name)?;
+            return self.render(&child, &settings, depth + 1);
         }
         let mut merged = own.clone();
         for (index, reference) in references.merge.iter().enumerate() {
@@ -123,8 +122,8 @@ impl<'r, 'n> Renderer<'r, 'n> {
             if reference.source.as_deref().is_none_or(str::is_empty) {
                 continue;
             }
-            let child = self.reference(reference, &own, &path, &settings, &name)?;
-            merged = merged.merge(self.render(child, &settings, depth + 1)?);
+            let child = self.reference(reference, &own, &path, &settings, &raw.name)?;
+            merged = merged.merge(self.render(&child, &settings, depth + 1)?);
         }
         Ok(merged)
     }

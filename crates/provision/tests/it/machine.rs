@@ -58,6 +58,7 @@ pub(crate) struct Machine {
 
 impl Machine {
     pub(crate) fn new() -> Self {
+        be_root();
         let dir = tempfile::tempdir().unwrap();
         for sub in ["root/etc/systemd/system", "root/usr/lib/systemd/system", "root/var/home", "sys", "base"]
         {
@@ -177,6 +178,16 @@ fn line(event: &Event) -> String {
 pub(crate) fn mode(path: &Path) -> u32 {
     use std::os::unix::fs::MetadataExt as _;
     path.symlink_metadata().unwrap().mode() & 0o7777
+}
+
+/// Trees have files of root. Who is not root starts the test again as root of a user namespace.
+fn be_root() {
+    use std::os::unix::process::CommandExt as _;
+    if !rustix::process::getuid().is_root() {
+        let mut again = std::process::Command::new("unshare");
+        again.arg("--map-root-user").arg(std::env::current_exe().unwrap()).args(std::env::args_os().skip(1));
+        panic!("unshare --map-root-user: {}", again.exec());
+    }
 }
 
 /// Says why a test does nothing here.

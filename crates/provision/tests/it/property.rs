@@ -91,15 +91,14 @@ proptest! {
         let inner = outer.path().join("x/root");
         std::fs::create_dir_all(&inner).unwrap();
         let root = Root::open(&inner, Durability::AtEnd).unwrap();
+        let (uid, gid) = own();
+        let attributes = provision::root::Attributes { mode: 0o755, uid, gid };
         for make in &tree {
-            match make {
-                Make::Dir(parts) => {
-                    let _ = std::fs::create_dir_all(parts.iter().fold(inner.clone(), |path, part| path.join(part)));
-                }
-                Make::Link(parts, to) => { let _ = root.make_symlink(&parts.join("/"), to, own().0, own().1); }
-            }
+            let _ = match make {
+                Make::Dir(parts) => root.make_dir(&parts.join("/"), attributes),
+                Make::Link(parts, to) => root.make_symlink(&parts.join("/"), to, uid, gid),
+            };
         }
-        let attributes = provision::root::Attributes { mode: 0o644, uid: own().0, gid: own().1 };
         let _ = root.write(&wanted, attributes, b"x");
         let outside: Vec<_> = std::fs::read_dir(outer.path().join("x")).unwrap().flatten().collect();
         prop_assert_eq!(outside.len(), 1);
