@@ -19,8 +19,8 @@ use crate::manifest::{Image, Manifest};
 use crate::product::{DISK, FILE, FILES, FileInfo, Product, VERSION};
 use crate::tree::{KernelModules, OsTree, os_release_text};
 
-/// Finished `usr.erofs` images that are kept for trees that come back.
-const KEPT_IMAGES: usize = 3;
+/// Finished files of each kind that are kept for inputs that come back.
+const KEPT_FILES: usize = 3;
 /// Level of zstd for the figure of the compressed image: quick, and the image is compressed already.
 const MEASURE_LEVEL: i32 = 3;
 
@@ -111,8 +111,14 @@ impl Workshop<'_> {
 
     /// Writes `vmlinuz` and `initramfs.cpio.zst`.
     pub(crate) fn initramfs(&mut self, init: &Path) -> Result<(), BuildError> {
-        let bytes = initramfs::build(&self.manifest.initramfs, init, &self.tree.kernel)?;
-        self.write("initramfs.cpio.zst", &bytes)?;
+        let (rules, path) = (&self.manifest.initramfs, self.path("initramfs.cpio.zst"));
+        let archive = initramfs::archive(rules, init, &self.tree.kernel)?;
+        let key = Sha256::new_with_prefix(&archive).chain_update(rules.zstd_level.to_le_bytes());
+        let kept = self.options.cache.join("initramfs").join(format!("{}.zst", &hex(&key.finalize())[..32]));
+        if !self.options.reuse || fs::copy(&kept, &path).is_err() {
+            self.write("initramfs.cpio.zst", &initramfs::compress(&archive, rules.zstd_level)?)?;
+            keep(&path, &kept);
+        }
         self.write("vmlinuz", &self.tree.kernel.image)
     }
 
@@ -233,7 +239,7 @@ fn name_id(release: &str, purpose: &str) -> Guid {
     Guid(id)
 }
 
-/// Puts an image into the cache, beside the youngest others. Failing to is no failure of the build.
+/// Puts a finished file into the cache, beside the youngest others. Failing to is no failure of the build.
 fn keep(path: &Path, kept: &Path) {
     let Some(directory) = kept.parent() else { return };
     let _ = fs::create_dir_all(directory);
@@ -247,7 +253,7 @@ fn keep(path: &Path, kept: &Path) {
         .filter_map(|entry| Some((entry.metadata().ok()?.modified().ok()?, entry.path())))
         .collect();
     images.sort();
-    for (_, path) in images.iter().rev().skip(KEPT_IMAGES) {
+    for (_, path) in images.iter().rev().skip(KEPT_FILES) {
         let _ = fs::remove_file(path);
     }
 }

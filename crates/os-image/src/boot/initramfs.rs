@@ -13,11 +13,11 @@ const MODULES: &str = "lib/orlop/modules";
 /// Directories that `orlop-init` mounts on.
 const DIRECTORIES: &[&str] = &["dev", "proc", "run", "sys", "sysroot", "usr", "lib", "lib/orlop", MODULES];
 
-/// The compressed archive.
+/// The archive, uncompressed.
 ///
 /// # Errors
-/// [`BootError::NoModule`], [`BootError::Read`], [`BootError::Compress`].
-pub fn build(rules: &Initramfs, init: &Path, kernel: &KernelModules) -> Result<Vec<u8>, BootError> {
+/// [`BootError::NoModule`], [`BootError::Read`].
+pub fn archive(rules: &Initramfs, init: &Path, kernel: &KernelModules) -> Result<Vec<u8>, BootError> {
     let mut archive = Archive::default();
     for directory in DIRECTORIES {
         archive.dir(directory)?;
@@ -33,7 +33,7 @@ pub fn build(rules: &Initramfs, init: &Path, kernel: &KernelModules) -> Result<V
         order.push('\n');
     }
     archive.file(&format!("{MODULES}/order"), 0o644, order.as_bytes())?;
-    compress(&archive.finish()?, rules.zstd_level).map_err(|source| BootError::Compress { source })
+    archive.finish()
 }
 
 /// The modules in load order, relative to the modules' directory.
@@ -45,9 +45,17 @@ fn wanted(rules: &Initramfs, kernel: &KernelModules) -> Result<Vec<String>, Boot
         .map_err(|name| BootError::NoModule { name })
 }
 
-fn compress(bytes: &[u8], level: i32) -> std::io::Result<Vec<u8>> {
+/// Compresses an archive as the kernel can unpack it.
+///
+/// # Errors
+/// [`BootError::Compress`].
+pub fn compress(bytes: &[u8], level: i32) -> Result<Vec<u8>, BootError> {
+    zstd_frame(bytes, level).map_err(|source| BootError::Compress { source })
+}
+
+fn zstd_frame(bytes: &[u8], level: i32) -> std::io::Result<Vec<u8>> {
     let mut encoder = zstd::Encoder::new(Vec::new(), level)?;
-    // The kernel's decompressor takes windows up to 8 MiB; a checksum is of no use to it.
+    // The kernel's decompressor takes windows up to 8 MiB; it skips the checksum, which others check.
     encoder.window_log(23)?;
     encoder.include_checksum(true)?;
     encoder.set_pledged_src_size(Some(bytes.len() as u64))?;

@@ -171,7 +171,7 @@ pub fn write(parts: &[Part<'_>], disk: Guid, path: &Path) -> Result<(), DiskErro
 
 /// Copies a file to an offset of another, leaving zeros out.
 fn copy_sparse(from: &mut File, to: &mut File, offset: u64) -> std::io::Result<()> {
-    let mut buffer = vec![0; HOLE_BYTES];
+    let (mut buffer, zeros) = (vec![0; HOLE_BYTES], vec![0; HOLE_BYTES]);
     let mut at = offset;
     loop {
         let mut filled = 0;
@@ -184,7 +184,7 @@ fn copy_sparse(from: &mut File, to: &mut File, offset: u64) -> std::io::Result<(
         if filled == 0 {
             return Ok(());
         }
-        if buffer[..filled].iter().any(|byte| *byte != 0) {
+        if buffer[..filled] != zeros[..filled] {
             to.seek(SeekFrom::Start(at))?;
             to.write_all(&buffer[..filled])?;
         }
