@@ -1,4 +1,3 @@
-//! Frames and messages of the guest agent, as either end reads them.
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|bytes: &[u8]| vm::fuzz_guest_agent(bytes));
+libfuzzer_sys::fuzz_target!(|data: &[u8]| vm::fuzz_guest_agent(data));
