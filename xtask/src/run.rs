@@ -22,7 +22,10 @@ pub(crate) fn cargo(args: &[&str]) -> Command {
     command.current_dir(root()).args(args);
     // `cargo xtask` told us who we are; a build script that watches these (ring's) would build anew for each caller.
     for (name, _) in std::env::vars_os() {
-        if name.to_str().is_some_and(|name| name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_")) {
+        if name
+            .to_str()
+            .is_some_and(|name| name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_"))
+        {
             command.env_remove(name);
         }
     }
