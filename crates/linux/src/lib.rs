@@ -11,7 +11,7 @@
 //! - [`signal`]: signalfd, a clean slate before exec
 //! - [`mount_attr`] wraps mount_setattr
 //! - [`seccomp`], [`bpf`]: filters and device programs given to the kernel
-//! - [`keyring`], [`sched`], [`netdev`]: session keyrings, scheduling and personality, network device flags
+//! - [`keyring`], [`sched`], [`netdev`], [`usage`]: session keyrings, scheduling, device flags, CPU time of children
 
 pub mod bpf;
 pub mod clone;
@@ -25,3 +25,4 @@ pub mod sched;
 pub mod seccomp;
 pub mod session;
 pub mod signal;
+pub mod usage;

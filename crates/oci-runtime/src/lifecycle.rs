@@ -419,7 +419,7 @@ pub fn kill(root: &Root, id: &str, signal: Signal, all: bool) -> Result<()> {
     let state = state(root, id)?;
     let refused = || Error::Status { id: id.to_owned(), operation: "kill", status: state.status };
     let group = state.record.cgroup.as_ref().map(|(path, _)| path);
-    if all && let Some(path) = group {
+    if all && let Some(path) = group.filter(|path| path.exists()) {
         return kill_all(path, signal);
     }
     let process = state.record.process.and_then(ProcessId::open).ok_or_else(refused)?;

@@ -1,7 +1,7 @@
 //! Errors and warnings: to people on stderr, to callers (containerd, conmon, podman) in the file they name.
 
 use std::fs::{File, OpenOptions};
-use std::io::Write;
+use std::io::{IsTerminal, Write};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use crate::Failure;
@@ -51,7 +51,8 @@ impl Log {
         let mut err = std::io::stderr().lock();
         // Nobody is left to be told if stderr is closed.
         let _ = writeln!(err, "{level}: {text}");
-        if let Some(hint) = hint {
+        // Callers take the last line as the message; a hint is for people.
+        if let Some(hint) = hint.filter(|_| std::io::stderr().is_terminal()) {
             let _ = writeln!(err, "hint: {hint}");
         }
         let Some(file) = &mut self.file else { return };

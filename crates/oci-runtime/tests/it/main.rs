@@ -1,0 +1,5 @@
+//! The pure parts and the state directory, from outside.
+
+mod plan;
+mod spec;
+mod state;
