@@ -40,10 +40,10 @@ fn pointers(value: &Value, at: &str, all: &mut Vec<String>) {
     all.push(at.to_owned());
     match value {
         Value::Object(members) => {
-            members.iter().for_each(|(key, v)| pointers(v, &format!("{at}/{key}"), all))
+            members.iter().for_each(|(key, v)| pointers(v, &format!("{at}/{key}"), all));
         }
         Value::Array(items) => {
-            items.iter().enumerate().for_each(|(i, v)| pointers(v, &format!("{at}/{i}"), all))
+            items.iter().enumerate().for_each(|(i, v)| pointers(v, &format!("{at}/{i}"), all));
         }
         _ => {}
     }
