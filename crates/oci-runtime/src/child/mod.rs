@@ -154,7 +154,10 @@ impl Child<'_> {
                 mounts::set_propagation(mounts::open_slash()?.as_fd(), *kind, *tree)
             }
             Action::Rootfs => {
-                work.rootfs = Some(mounts::rootfs(container.rootfs)?);
+                let propagation = container.spec.linux.rootfs_propagation;
+                let shared =
+                    propagation.is_some_and(|(kind, _)| kind == linux::mount_attr::propagation::SHARED);
+                work.rootfs = Some(mounts::rootfs(container.rootfs, shared)?);
                 Ok(())
             }
             Action::RuntimeHooks => self.ask(&FromChild::NeedsHooks),

@@ -32,8 +32,11 @@ pub(crate) fn open_slash() -> Result<OwnedFd> {
 }
 
 /// Puts a copy of the root file system's mounts over itself, so that it is a mount point; gives the new mount.
-pub(crate) fn rootfs(path: &Path) -> Result<OwnedFd> {
-    private_parent(path)?;
+/// `shared` says that the host's mounts were left shared.
+pub(crate) fn rootfs(path: &Path, shared: bool) -> Result<OwnedFd> {
+    if shared {
+        private_parent(path)?;
+    }
     let flags =
         OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::AT_RECURSIVE | OpenTreeFlags::OPEN_TREE_CLOEXEC;
     let tree = rustix::mount::open_tree(CWD, path, flags).what(path.display())?;

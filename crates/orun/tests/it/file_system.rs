@@ -187,3 +187,22 @@ fn root_the_working_directory_is_made() {
     let b = b.with(|c| c["process"]["cwd"] = "/var/new/place".into());
     assert_eq!(b.run(), "/var/new/place\n");
 }
+
+#[test]
+fn root_a_shared_root_stays_apart_from_the_host() {
+    let script =
+        "grep ' / / ' /proc/self/mountinfo; mkdir -p /tmp/m && mount -t tmpfs inner /tmp/m && echo mounted";
+    let Some(b) = bundle("shared root", &["sh", "-c", script]) else { return };
+    let caps = json!(["CAP_SYS_ADMIN"]);
+    let b = b.with(|c| {
+        c["root"]["readonly"] = false.into();
+        c["linux"]["rootfsPropagation"] = "shared".into();
+        c["process"]["capabilities"] = json!({"bounding": caps, "effective": caps, "permitted": caps});
+    });
+    let out = b.run();
+    assert!(out.contains("shared:") || out.contains("mounted"), "{out}");
+    assert!(
+        !fs::read_to_string("/proc/mounts").unwrap().contains(b.path().to_str().unwrap()),
+        "nothing reaches the host"
+    );
+}
