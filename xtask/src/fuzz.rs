@@ -75,5 +75,5 @@ fn all(folder: &Path) -> Result<Vec<String>> {
 
 /// As CI runs them: all, for some seconds each.
 pub(crate) fn run_some() -> Result<()> {
-    run(&Args { targets: Vec::new(), seconds: 10 })
+    run(&Args { targets: Vec::new(), seconds: 5 })
 }
