@@ -26,6 +26,7 @@ storage:
           metadata:
             name: web
           spec:
+            terminationGracePeriodSeconds: 1
             containers:
               - name: web
                 image: localhost/web:latest

@@ -63,7 +63,8 @@ fn wrong_hash(lab: &Lab) -> TestResult {
         holds("file", words, "/etc/x")?;
         // The user's file, and the line with the hash or with what it is of.
         holds("place", words, "test.bu:")?;
-        holds("excerpt", words, "hash: sha256-0000").or_else(|_| holds("excerpt", words, "source: data:,hello"))
+        holds("excerpt", words, "hash: sha256-0000")
+            .or_else(|_| holds("excerpt", words, "source: data:,hello"))
     })
 }
 

@@ -31,6 +31,8 @@ pub(super) struct Report {
     page: Option<PageReport>,
     /// Units that failed.
     failed_units: Vec<String>,
+    /// From the command's start to the page; nothing for a config without pods.
+    answered_seconds: Option<f64>,
     stopped_cleanly: bool,
     /// From the command's start to its end.
     seconds: f64,
@@ -61,7 +63,7 @@ pub(super) fn run(
     image: &ImageDir,
     boot: &Boot,
     expected: Option<&[u8]>,
-    ready_secs: f64,
+    (began, ready_secs): (Instant, f64),
     progress: &mut Progress,
 ) -> Result<Report, Error> {
     let record = up.machine.record().clone();
@@ -73,6 +75,7 @@ pub(super) fn run(
         _ => None,
     };
     phases.push(Phase { name: "page".into(), seconds: rounded(waited.elapsed().as_secs_f64()) });
+    let answered_seconds = page.is_some().then(|| rounded(began.elapsed().as_secs_f64()));
     let (idle_ram_used_mib, failed_units) = measure(up)?;
     let direct = matches!(record.spec.boot, vm::Boot::Direct { .. });
     Ok(Report {
@@ -86,6 +89,7 @@ pub(super) fn run(
         idle_ram_used_mib,
         page,
         failed_units,
+        answered_seconds,
         stopped_cleanly: false,
         seconds: 0.0,
     })

@@ -72,7 +72,8 @@ pub(crate) fn run(args: &Args, format: Format) -> Result<ExitCode, Error> {
     let ready_secs = began.elapsed().as_secs_f64();
     let boot = watch::until_up(&mut up.machine, &mut progress)?;
     if args.check {
-        let report = check::run(&mut up, &image, &boot, expected.as_deref(), ready_secs, &mut progress);
+        let report =
+            check::run(&mut up, &image, &boot, expected.as_deref(), (began, ready_secs), &mut progress);
         let stopped = up.machine.stop();
         let mut report = report?;
         report.finish(began, stopped.unwrap_or(false));
