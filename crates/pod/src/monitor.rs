@@ -1,9 +1,10 @@
 //! The monitor of a pod: one process that starts its containers, keeps what they print, reaps them, stops them.
 //!
 //! It has one thread and waits in one `poll(2)`: for signals, and for the pipes of its containers. What to do next
-//! is decided by [`step`]; this module does it. Everything that it holds (mounts, namespaces, locks) is the kernel's
+//! is decided by [`step`] (and by [`signals`], which one stops a process); this module does it. Everything that it holds (mounts, namespaces, locks) is the kernel's
 //! to release when it dies.
 
+pub mod signals;
 pub mod step;
 
 use std::io::{self, Read};
@@ -400,8 +401,12 @@ impl Monitor<'_> {
             // A container that ended in between cannot be signalled; its end is on its way to us.
             let result = match action {
                 Action::Stop(app) => {
-                    let app = &self.running[app].app;
-                    self.runtime.kill(&app.container_id, &app.stop_signal, false)
+                    let Running { app, pid, .. } = &self.running[app];
+                    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+                    // What the signal would do to any other process, the kernel does not do to a first one.
+                    let signal =
+                        if signals::is_deaf(&status, &app.stop_signal) { "KILL" } else { &app.stop_signal };
+                    self.runtime.kill(&app.container_id, signal, false)
                 }
                 Action::Kill(app) => self.runtime.kill(&self.running[app].app.container_id, "KILL", false),
                 Action::StartGrace => {
