@@ -44,14 +44,16 @@ fn sample_dir() -> TempDir {
     let source = Path::new(env!("CARGO_MANIFEST_DIR"));
     let copy = Command::new("cp").arg("-r").arg(source.join("src")).arg(at("src")).output().unwrap();
     success(&copy);
-    fs::copy(std::env::current_exe().unwrap(), at("program")).unwrap();
+    let mut program = Vec::new();
+    File::open(std::env::current_exe().unwrap()).unwrap().take(3 << 20).read_to_end(&mut program).unwrap();
+    fs::write(at("program"), program).unwrap();
     for size in [0usize, 1, 4000, 4064, 4065, 4095, 4096, 4097, 8192, 70_000] {
         fs::write(at(&format!("noise-{size}")), sample::noise(size, size as u64)).unwrap();
         fs::write(at(&format!("zeros-{size}")), vec![0; size]).unwrap();
         fs::write(at(&format!("words-{size}")), sample::words(size, size as u64)).unwrap();
     }
-    fs::write(at("zeros-large"), vec![0; 20 << 20]).unwrap();
-    fs::write(at("words-large"), sample::words(9 << 20, 1)).unwrap();
+    fs::write(at("zeros-large"), vec![0; 13 << 20]).unwrap();
+    fs::write(at("words-large"), sample::words(5 << 20, 1)).unwrap();
     fs::hard_link(at("words-4097"), at("link")).unwrap();
     std::os::unix::fs::symlink("words-4097", at("symlink")).unwrap();
     fs::create_dir(at("many")).unwrap();

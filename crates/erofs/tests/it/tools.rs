@@ -29,14 +29,13 @@ pub(crate) fn command(name: &str) -> Option<Command> {
     SDK.as_ref()?.command(name).ok()
 }
 
-/// CPU time so far, in clock ticks of 10 ms: of this process, and of its children that have ended (`proc(5)`, `stat`
-/// fields 14 to 17).
+/// CPU time so far, in clock ticks of 10 ms: of this thread, and of this process's children that have ended (`proc(5)`,
+/// `stat` fields 14 to 17).
 pub(crate) fn cpu_ticks() -> (u64, u64) {
-    let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
-    let after_name = stat.rsplit(')').next().unwrap_or_default();
-    let fields: Vec<u64> = after_name.split_whitespace().map(|field| field.parse().unwrap_or(0)).collect();
-    match fields.get(11..15) {
-        Some(&[user, system, child_user, child_system]) => (user + system, child_user + child_system),
-        _ => (0, 0),
-    }
+    let fields = |path: &str, fields: std::ops::Range<usize>| -> u64 {
+        let stat = std::fs::read_to_string(path).unwrap_or_default();
+        let after_name = stat.rsplit(')').next().unwrap_or_default().split_whitespace();
+        after_name.skip(fields.start).take(fields.len()).map(|field| field.parse().unwrap_or(0)).sum()
+    };
+    (fields("/proc/thread-self/stat", 11..13), fields("/proc/self/stat", 13..15))
 }
