@@ -59,8 +59,12 @@ fn wrong_hash(lab: &Lab) -> TestResult {
                 source: data:,hello\n        verification:\n          \
                 hash: sha256-0000000000000000000000000000000000000000000000000000000000000000\n";
     gives_up(lab, "vm_wrong_hash_refused", &butane(text)?, |_, words| {
-        holds("cause", words, "sha256")?;
-        holds("file", words, "/etc/x")?;
+        holds("cause", words, "the config asks for sha256-0000")?;
+        holds(
+            "both digests",
+            words,
+            "sha256-2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824",
+        )?;
         // The user's file, and the line with the hash or with what it is of.
         holds("place", words, "test.bu:")?;
         holds("excerpt", words, "hash: sha256-0000")
