@@ -107,7 +107,13 @@ impl<'a> Launch<'a> {
             drop(theirs);
             (born.pid, born.pidfd)
         } else {
-            let helper = clone::spawn(clone::Options::default(), || help(&self.joins, options, &child));
+            // From inside of a delegated cgroup namespace the way to the container's group is closed (ENOENT, mount
+            // option nsdelegate): the helper then goes there first, and the process is born beside it.
+            let first = if joins_cgroup(&self.joins) { options.cgroup } else { None };
+            let options =
+                clone::Options { cgroup: if first.is_some() { None } else { options.cgroup }, ..options };
+            let outside = clone::Options { cgroup: first, ..clone::Options::default() };
+            let helper = clone::spawn(outside, || help(&self.joins, options, &child));
             let helper = helper.doing("clone3")?;
             drop(theirs);
             let born = await_birth(&ours);
@@ -171,6 +177,14 @@ fn joins_user(joins: &[Join]) -> bool {
     joins.iter().any(|j| match j {
         Join::File(_, kind, _) => *kind == Kind::User,
         Join::Process(_, namespaces) => namespaces.contains(Namespaces::USER),
+    })
+}
+
+/// True if a cgroup namespace is among those to enter.
+fn joins_cgroup(joins: &[Join]) -> bool {
+    joins.iter().any(|j| match j {
+        Join::File(_, kind, _) => *kind == Kind::Cgroup,
+        Join::Process(_, namespaces) => namespaces.contains(Namespaces::CGROUP),
     })
 }
 
