@@ -80,7 +80,7 @@ fn clone_and_run(
     let setup = Setup {
         registry_port: Some(registry_port),
         ports: vec![8080],
-        ready: Some("orlop-pod exec web -- wget -q -O /dev/null http://127.0.0.1:80/".into()),
+        ready: Some("systemctl is-active --quiet pod@web.service".into()),
         ..butane(CONFIG)?
     };
     let mut session = lab.clone_of(&setup)?;
