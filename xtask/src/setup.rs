@@ -35,6 +35,9 @@ const PEERS: &[Need] = &[
     Need { program: "mkfs.vfat", package: "dosfstools" },
     Need { program: "mkfs.ext4", package: "e2fsprogs" },
     Need { program: "sgdisk", package: "gdisk" },
+    Need { program: "ps", package: "procps" },
+    Need { program: "getfattr", package: "attr" },
+    Need { program: "openssl", package: "openssl" },
 ];
 
 /// Cargo's own helpers, built from crates.io where they are missing.

@@ -250,6 +250,7 @@ mod tests {
         assert_eq!(
             events(text),
             [
+                Event::Loader,
                 Event::Kernel,
                 Event::Reached { unit: "multi-user.target".into() },
                 Event::Reached { unit: "Network".into() },
