@@ -8,6 +8,7 @@ mod boot;
 mod configured;
 mod faults;
 mod given;
+mod init;
 mod pods;
 mod refused;
 
@@ -16,7 +17,8 @@ use vm::harness::Test;
 /// Every registered test, by subject.
 #[must_use]
 pub fn all() -> Vec<Test> {
-    [bare::TESTS, boot::TESTS, configured::TESTS, refused::TESTS, faults::TESTS, pods::TESTS].concat()
+    [bare::TESTS, boot::TESTS, init::TESTS, configured::TESTS, refused::TESTS, faults::TESTS, pods::TESTS]
+        .concat()
 }
 
 #[cfg(test)]

@@ -56,6 +56,10 @@ registered! {
     vm_idle_ram
     vm_reboot_keeps_state
     vm_saved_machines_stand_apart
+    vm_wrong_root_hash_refused
+    vm_cut_first_boot_starts_again
+    vm_failure_screen_has_a_shell
+    vm_root_grows_and_boot_is_recorded
     vm_config_users_files_links
     vm_config_second_disk
     vm_config_units
