@@ -8,13 +8,7 @@ use cargo_metadata::{DependencyKind, Metadata, MetadataCommand, Package};
 use crate::run::root;
 
 /// Edges inside one layer; everything else goes down.
-const EDGES: &[(&str, &str)] = &[
-    ("butane", "ignition-spec"),
-    ("block", "linux"),
-    ("resolve", "linux"),
-    ("pod", "oci-image"),
-    ("pod", "oci-runtime"),
-];
+const EDGES: &[(&str, &str)] = &[("butane", "ignition-spec"), ("block", "linux"), ("pod", "oci-image")];
 
 /// Dependencies that only fronts (and `cli`) may have: engines neither parse a command line nor print.
 const FRONT_ONLY: &[&str] = &["clap", "anyhow", "indicatif", "tracing-subscriber"];
