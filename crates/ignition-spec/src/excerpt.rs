@@ -48,9 +48,14 @@ pub fn excerpt(text: &str, position: Position, columns: Columns) -> String {
 }
 
 /// A report for people: for each entry `FILE:LINE:COL: SEVERITY: MESSAGE`, the excerpt of `text`, the path, the hint.
+/// An entry about a fragment is shown with the fragment's name and text, and with who merged it.
 pub fn render(report: &Report, file: &str, text: &str, columns: Columns) -> String {
     let mut out = String::new();
     for entry in &report.entries {
+        let (file, text, columns) = match &entry.fragment {
+            Some(fragment) => (fragment.name.as_str(), fragment.text.as_str(), Columns::Characters),
+            None => (file, text, columns),
+        };
         match entry.position {
             Some((line, col)) => {
                 let _ = writeln!(out, "{file}:{line}:{col}: {}: {}", entry.severity, entry.message);
@@ -62,6 +67,11 @@ pub fn render(report: &Report, file: &str, text: &str, columns: Columns) -> Stri
         }
         if !matches!(entry.path.as_str(), "" | "$") {
             let _ = writeln!(out, "  at {}", entry.path);
+        }
+        if let Some(fragment) = &entry.fragment {
+            for (name, line) in &fragment.merged_by {
+                let _ = writeln!(out, "  merged by {name} line {line}");
+            }
         }
         if let Some(hint) = &entry.hint {
             let _ = writeln!(out, "  hint: {hint}");

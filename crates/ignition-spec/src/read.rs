@@ -2,7 +2,7 @@
 
 use crate::path::{Naming, Path};
 use crate::report::{Entry, Report, Rule, Severity};
-use crate::schema::{ConfigValue, Field, Section};
+use crate::schema::{ConfigValue, Field, Section, Shape};
 use crate::suggest;
 use crate::tree::{Member, Node, Plain, Value};
 use crate::version::Spec;
@@ -24,6 +24,8 @@ pub struct Reader<'r> {
     pub spec: Spec,
     /// Keys that are unknown in spite of the tables: (a field's camel name) of the whole document.
     hidden: &'r [&'r str],
+    /// Fields that a section has beyond its table, for hints: those that another reader of the document takes.
+    also: fn(&str) -> &'static [Field],
     /// Wrong types; any of them refuses the document.
     pub errors: Report,
     /// Unknown and repeated keys, reported after all else, as upstream does.
@@ -33,7 +35,15 @@ pub struct Reader<'r> {
 impl<'r> Reader<'r> {
     /// A reader of documents whose keys are spelt in `naming`, by the fields of `spec` without `hidden`.
     pub fn new(naming: Naming, spec: Spec, hidden: &'r [&'r str]) -> Self {
-        Self { path: Path::new(naming), spec, hidden, errors: Report::default(), warnings: Report::default() }
+        let (errors, warnings) = (Report::default(), Report::default());
+        Self { path: Path::new(naming), spec, hidden, also: |_| &[], errors, warnings }
+    }
+
+    /// The same reader, with hints that know what sections have beyond their tables.
+    #[must_use]
+    pub fn also(mut self, also: fn(&str) -> &'static [Field]) -> Self {
+        self.also = also;
+        self
     }
 
     /// Reads the object `node`: `set` gets the index of each known field with its value.
@@ -56,12 +66,12 @@ impl<'r> Reader<'r> {
                     set(index, &member.value, self);
                     self.path.pop();
                     if !exact {
-                        self.unused(member, S::FIELDS);
+                        self.unused::<S>(member);
                     } else if members[..at].iter().any(|earlier| earlier.key == member.key) {
                         self.repeated(member);
                     }
                 }
-                None => self.unused(member, S::FIELDS),
+                None => self.unused::<S>(member),
             }
         }
     }
@@ -113,11 +123,16 @@ impl<'r> Reader<'r> {
         self.path.naming() == Naming::Snake && item.value.is_null()
     }
 
-    fn unused(&mut self, member: &Member<'_>, fields: &[Field]) {
+    fn unused<S: Section>(&mut self, member: &Member<'_>) {
         let mut entry = Entry::warning(UNUSED_KEY, self.path.join(&[&member.key]))
             .at(member.position)
             .message(format!("unused key {}", member.key));
-        entry.hint = suggest::hint(&member.key, fields, self.path.naming(), self.spec);
+        let further = match S::shape() {
+            Shape::Section(name, _) => (self.also)(name),
+            _ => &[],
+        };
+        let fields: Vec<&Field> = S::FIELDS.iter().chain(further).collect();
+        entry.hint = suggest::hint(&member.key, &fields, self.path.naming(), self.spec);
         self.warnings.push(entry);
     }
 

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::fmt;
+use std::sync::Arc;
 
 /// A place in a text: line and column, both from 1. JSON columns count bytes, as upstream's do; YAML columns count
 /// characters.
@@ -37,6 +38,28 @@ pub struct Rule {
     pub text: &'static str,
 }
 
+/// A further text that was merged into the document: a Butane fragment.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Fragment {
+    /// Its name, for people.
+    pub name: String,
+    /// Its text.
+    pub text: String,
+    /// Who merged it: (name of the text, line there), the nearest first. The document itself is the last.
+    pub merged_by: Vec<(String, u32)>,
+}
+
+/// `from base.bu, merged by web.bu line 3`
+impl fmt::Display for Fragment {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "from {}", self.name)?;
+        for (name, line) in &self.merged_by {
+            write!(f, ", merged by {name} line {line}")?;
+        }
+        Ok(())
+    }
+}
+
 /// One finding.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Entry {
@@ -52,6 +75,8 @@ pub struct Entry {
     pub message: Cow<'static, str>,
     /// What to do about it.
     pub hint: Option<String>,
+    /// The text that path and position are of, when it is not the document itself.
+    pub fragment: Option<Arc<Fragment>>,
 }
 
 impl Entry {
@@ -67,7 +92,15 @@ impl Entry {
 
     fn new(severity: Severity, rule: Rule, path: impl Into<String>) -> Self {
         let message = Cow::Borrowed(rule.text);
-        Self { severity, code: rule.code, path: path.into(), position: None, message, hint: None }
+        Self {
+            severity,
+            code: rule.code,
+            path: path.into(),
+            position: None,
+            message,
+            hint: None,
+            fragment: None,
+        }
     }
 
     /// The same entry at `position`.
@@ -101,6 +134,9 @@ impl fmt::Display for Entry {
             (false, Some((line, col))) => write!(f, " at {}, line {line} col {col}", self.path)?,
             (false, None) => write!(f, " at {}", self.path)?,
             (true, None) => {}
+        }
+        if let Some(fragment) = &self.fragment {
+            write!(f, ", {fragment}")?;
         }
         write!(f, ": {}", self.message)
     }

@@ -35,6 +35,10 @@ pub enum Shape {
     Boolean,
     /// A list of one type.
     List(fn() -> Shape),
+    /// An object with keys of the user's choice, all values of one type.
+    Map(fn() -> Shape),
+    /// Any value; who reads it says what fits.
+    Any,
     /// A section.
     Section(&'static str, &'static [Field]),
 }

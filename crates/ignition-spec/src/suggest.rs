@@ -6,7 +6,7 @@ use crate::tree::{Plain, Value};
 use crate::version::Spec;
 
 /// What may have been meant by the unknown key `key` of a section with `fields`.
-pub(crate) fn hint(key: &str, fields: &[Field], naming: Naming, spec: Spec) -> Option<String> {
+pub(crate) fn hint(key: &str, fields: &[&Field], naming: Naming, spec: Spec) -> Option<String> {
     let name = |field: &Field| match naming {
         Naming::Camel => field.camel,
         Naming::Snake => field.snake,
@@ -32,8 +32,8 @@ pub(crate) fn hint(key: &str, fields: &[Field], naming: Naming, spec: Spec) -> O
     })
 }
 
-fn known(fields: &[Field], spec: Spec, name: impl Fn(&Field) -> &'static str) -> String {
-    let names = fields.iter().filter(|field| field.since <= spec.minor_number()).map(name);
+fn known(fields: &[&Field], spec: Spec, name: impl Fn(&Field) -> &'static str) -> String {
+    let names = fields.iter().filter(|field| field.since <= spec.minor_number()).map(|field| name(field));
     names.collect::<Vec<_>>().join(", ")
 }
 

@@ -1,7 +1,7 @@
 //! [`ConfigValue`] for strings, integers, booleans, optional values and lists.
 
 use std::borrow::Cow;
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use crate::check::Checker;
 use crate::merge::{Foreign, Merger};
@@ -208,6 +208,44 @@ impl<T: ConfigValue> ConfigValue for Vec<T> {
 
     fn shape() -> Shape {
         Shape::List(T::shape)
+    }
+}
+
+impl ConfigValue for BTreeMap<String, String> {
+    fn read(&mut self, node: &Node<'_>, reader: &mut Reader<'_>) {
+        let Value::Map(members) = &node.value else {
+            if !node.value.is_null() {
+                reader.mismatch(node, "an object");
+            }
+            return;
+        };
+        for member in members {
+            if let Some(text) = reader.text(&member.value) {
+                self.insert(member.key.clone().into_owned(), text);
+            }
+        }
+    }
+
+    fn write(&self, out: &mut Writer) {
+        out.open(b'{');
+        for (key, value) in self {
+            out.key(key);
+            out.string(value);
+        }
+        out.close(b'}');
+    }
+
+    fn is_absent(&self) -> bool {
+        self.is_empty()
+    }
+
+    fn merge(parent: &Self, child: &Self, _: Listing, _: &Foreign<'_>, merger: &mut Merger) -> Self {
+        merger.from_child();
+        parent.iter().chain(child).map(|(key, value)| (key.clone(), value.clone())).collect()
+    }
+
+    fn shape() -> Shape {
+        Shape::Map(String::shape)
     }
 }
 
