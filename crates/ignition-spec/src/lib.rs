@@ -20,7 +20,8 @@
 //!
 //! Modules: [`parse`](mod@parse) is the way in; [`json`] and [`tree`] read text; [`read`] gives types; [`schema`],
 //! [`value`](ConfigValue) and [`config`] are the table; [`check`] the rules; [`mod@merge`] and its transcript;
-//! [`report`], [`positions`], [`excerpt`] say what is wrong and where; [`dataurl`], [`url`], [`unitfile`], [`gopath`]
+//! [`rules`] every rule with the page that
+//! explains it; [`report`], [`positions`], [`excerpt`] say what is wrong and where; [`dataurl`], [`url`], [`unitfile`], [`gopath`]
 //! are the small grammars inside.
 
 #![forbid(unsafe_code)]
@@ -29,6 +30,7 @@ pub mod check;
 pub mod config;
 pub mod dataurl;
 pub mod excerpt;
+pub mod explain;
 pub mod gopath;
 pub mod json;
 pub mod merge;
@@ -37,6 +39,7 @@ pub mod path;
 pub mod positions;
 pub mod read;
 pub mod report;
+pub mod rules;
 pub mod schema;
 mod suggest;
 pub mod tree;

@@ -1,18 +1,17 @@
 //! From the bytes of a config to [`Config`]: JSON, version, types, rules, translation upward.
 
 use crate::check;
-use crate::check::resource::{INVALID_VERSION, UNKNOWN_VERSION};
 use crate::config::Config;
+use crate::explain::explain;
 use crate::json;
 use crate::path::Naming;
 use crate::positions::Positions;
 use crate::read::{Reader, WRONG_TYPE, document};
-use crate::report::{Entry, Report, Rule};
+use crate::report::{Entry, Report};
+pub use crate::rules::text::EMPTY;
+use crate::rules::text::{INVALID_VERSION, UNKNOWN_VERSION};
 use crate::tree::{Node, Value};
 use crate::version::{Spec, VersionError};
-
-/// There is no config.
-pub const EMPTY: Rule = Rule { code: "config-empty", text: "not a config (empty)" };
 
 /// An accepted config.
 #[derive(Clone, Debug)]
@@ -29,21 +28,15 @@ pub struct Parsed {
 
 /// Parses, validates by the rules of the version that the config names, and translates up.
 ///
-/// A refusal is a report with at least one error. All wrong types are reported at once; rules are checked only when all
-/// types are right.
+/// A refusal is a report with at least one error. Faults of syntax, wrong types and broken rules are reported at once;
+/// what only follows from another fault is not.
 pub fn parse(bytes: &[u8]) -> Result<Parsed, Report> {
     if bytes.is_empty() {
         return Err(Report::of(Entry::error(EMPTY, "")));
     }
-    let tree = json::parse(bytes)?;
+    let tree = json::parse(bytes).map_err(|report| beside_syntax(bytes, report))?;
     let spec = version(&tree)?;
-    let mut reader = Reader::new(Naming::Camel, spec, &[]);
-    let mut config: Config = document(&tree, &mut reader);
-    if !reader.errors.is_empty() {
-        return Err(reader.errors);
-    }
-    let mut report = check::validate(&config, spec);
-    report.entries.append(&mut reader.warnings.entries);
+    let (mut config, mut report) = judge(&tree, spec);
     let positions = Positions::of(&tree, true);
     positions.locate(&mut report);
     if report.is_fatal() {
@@ -53,11 +46,50 @@ pub fn parse(bytes: &[u8]) -> Result<Parsed, Report> {
     Ok(Parsed { config, spec, report, positions })
 }
 
+/// What `tree` says by the types of `spec`, and all that is wrong with it; entries of rules have no positions yet.
+fn judge(tree: &Node<'_>, spec: Spec) -> (Config, Report) {
+    let mut reader = Reader::new(Naming::Camel, spec, &[]);
+    let config: Config = document(tree, &mut reader);
+    let mut found = check::validate(&config, spec);
+    let mut report = reader.errors;
+    found.entries.retain(|entry| !follows(&entry.path, &report));
+    report.entries.append(&mut found.entries);
+    report.entries.append(&mut reader.warnings.entries);
+    explain::<Config>(&mut report, tree, Naming::Camel, spec);
+    (config, report)
+}
+
+/// True when an entry at `path` may be there only because of the wrong types in `report`: at a mistyped value, above or
+/// below it.
+fn follows(path: &str, report: &Report) -> bool {
+    let below = |path: &str, root: &str| {
+        path.strip_prefix(root).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+    };
+    report.entries.iter().any(|entry| below(path, &entry.path) || below(&entry.path, path))
+}
+
+/// All faults of the syntax, and what is wrong with the parts that could be read all the same.
+fn beside_syntax(bytes: &[u8], first: Report) -> Report {
+    let (Some(tree), mut report) = json::recover(bytes) else { return first };
+    report.entries.splice(..report.entries.len().min(1), first.entries);
+    let Ok(spec) = version(&tree) else { return report };
+    let (_, mut more) = judge(&tree, spec);
+    // What is missing may be in what could not be read.
+    more.entries.retain(|entry| {
+        let (node, exact) = tree.at(&entry.path);
+        exact && !node.value.is_null()
+    });
+    Positions::of(&tree, true).locate(&mut more);
+    report.entries.append(&mut more.entries);
+    report
+}
+
 /// The version that the document names.
 fn version(tree: &Node<'_>) -> Result<Spec, Report> {
-    let wrong = |node: &Node<'_>, path: &str, expected: &str| {
+    let wrong = |node: &Node<'_>, path: &str, expected: &'static str| {
         let message = format!("expected {expected}, found {}", node.value.kind());
-        Report::of(Entry::error(WRONG_TYPE, path).at(node.position).message(message))
+        let entry = Entry::error(WRONG_TYPE, path).at(node.position).message(message);
+        Report::of(entry.found(node.value.describe()).allowed(expected))
     };
     let (mut text, mut position) = ("", tree.position);
     for ignition in members(tree, "ignition").ok_or_else(|| wrong(tree, "$", "an object"))? {
@@ -88,7 +120,9 @@ fn version(tree: &Node<'_>) -> Result<Spec, Report> {
             }
             _ => format!("accepted are {}", Spec::ACCEPTED),
         };
-        Report::of(Entry::error(rule, "$.ignition.version").at(position).hint(hint))
+        let found = if text.is_empty() { "nothing".to_owned() } else { format!("the string {text:?}") };
+        let entry = Entry::error(rule, "$.ignition.version").at(position).found(found);
+        Report::of(entry.allowed(Spec::ACCEPTED).hint(hint))
     })
 }
 

@@ -1,19 +1,12 @@
 //! From an untyped tree to sections: types, unknown keys, keys of later specs.
 
 use crate::path::{Naming, Path};
-use crate::report::{Entry, Report, Rule, Severity};
+use crate::report::{Entry, Report};
+pub use crate::rules::text::{DUPLICATE_KEY, UNUSED_KEY, WRONG_TYPE};
 use crate::schema::{ConfigValue, Field, Section, Shape};
 use crate::suggest;
 use crate::tree::{Member, Node, Plain, Value};
 use crate::version::Spec;
-
-/// A value has another type than its field.
-pub const WRONG_TYPE: Rule = Rule { code: "wrong-type", text: "wrong type" };
-/// A key that no section of this version has.
-pub const UNUSED_KEY: Rule = Rule { code: "unused-key", text: "unused key" };
-/// A key that an object has twice.
-pub const DUPLICATE_KEY: Rule =
-    Rule { code: "duplicate-key", text: "key is given twice; the last one counts" };
 
 /// Reads sections from a tree and collects what does not fit.
 #[derive(Debug)]
@@ -62,10 +55,13 @@ impl<'r> Reader<'r> {
             match self.find(S::FIELDS, &member.key) {
                 Some((index, exact)) => {
                     let field = &S::FIELDS[index];
+                    let warned = self.warnings.entries.len();
                     self.path.push_field(field.camel, field.snake);
                     set(index, &member.value, self);
                     self.path.pop();
                     if !exact {
+                        // Upstream's search for unused keys does not look into what such a key has.
+                        self.warnings.entries.truncate(warned);
                         self.unused::<S>(member);
                     } else if members[..at].iter().any(|earlier| earlier.key == member.key) {
                         self.repeated(member);
@@ -78,10 +74,7 @@ impl<'r> Reader<'r> {
 
     /// The field that `key` names, and whether it is spelt exactly so.
     fn find(&self, fields: &[Field], key: &str) -> Option<(usize, bool)> {
-        let name = |field: &Field| match self.path.naming() {
-            Naming::Camel => field.camel,
-            Naming::Snake => field.snake,
-        };
+        let name = |field: &Field| field.name(self.path.naming());
         let known = |field: &Field| field.since <= self.spec.minor_number() && !self.is_hidden(field);
         let exact = fields.iter().position(|field| name(field) == key && known(field));
         if let Some(index) = exact {
@@ -133,23 +126,19 @@ impl<'r> Reader<'r> {
         };
         let fields: Vec<&Field> = S::FIELDS.iter().chain(further).collect();
         entry.hint = suggest::hint(&member.key, &fields, self.path.naming(), self.spec);
+        entry.found = Some(format!("the key {:?}", member.key));
+        entry.allowed = Some(suggest::known(&fields, self.path.naming(), self.spec).into());
         self.warnings.push(entry);
     }
 
     /// Reports that `node` is not `expected`.
-    pub fn mismatch(&mut self, node: &Node<'_>, expected: &str) {
-        let found = match &node.value {
-            Value::Number(text) => format!("the number {text}"),
-            Value::Plain(text, Plain::Int(_) | Plain::Float(_)) => format!("the number {text}"),
-            Value::Text(text) | Value::Plain(text, _) if text.len() <= 40 => {
-                format!("{} {text:?}", the(node))
-            }
-            _ => node.value.kind().to_owned(),
-        };
+    pub fn mismatch(&mut self, node: &Node<'_>, expected: &'static str) {
+        let found = node.value.describe();
         let mut entry = Entry::error(WRONG_TYPE, self.path.to_string())
             .at(node.position)
-            .message(format!("expected {expected}, found {found}"));
-        entry.severity = Severity::Error;
+            .message(format!("expected {expected}, found {found}"))
+            .found(found)
+            .allowed(expected);
         entry.hint = suggest::type_hint(&node.value, expected);
         self.errors.push(entry);
     }
@@ -197,13 +186,6 @@ impl<'r> Reader<'r> {
             self.mismatch(node, "a boolean");
         }
         value
-    }
-}
-
-fn the(node: &Node<'_>) -> &'static str {
-    match node.value.kind() {
-        "a boolean" => "the boolean",
-        _ => "the string",
     }
 }
 

@@ -73,6 +73,10 @@ pub struct Entry {
     pub position: Option<Position>,
     /// One line for people.
     pub message: Cow<'static, str>,
+    /// What stands there, shortened.
+    pub found: Option<String>,
+    /// What may stand there.
+    pub allowed: Option<Cow<'static, str>>,
     /// What to do about it.
     pub hint: Option<String>,
     /// The text that path and position are of, when it is not the document itself.
@@ -92,12 +96,15 @@ impl Entry {
 
     fn new(severity: Severity, rule: Rule, path: impl Into<String>) -> Self {
         let message = Cow::Borrowed(rule.text);
+        let (code, path) = (rule.code, path.into());
         Self {
             severity,
-            code: rule.code,
-            path: path.into(),
+            code,
+            path,
             position: None,
             message,
+            found: None,
+            allowed: None,
             hint: None,
             fragment: None,
         }
@@ -114,6 +121,20 @@ impl Entry {
     #[must_use]
     pub fn message(mut self, message: impl Into<Cow<'static, str>>) -> Self {
         self.message = message.into();
+        self
+    }
+
+    /// The same entry with what stands there.
+    #[must_use]
+    pub fn found(mut self, found: impl Into<String>) -> Self {
+        self.found = Some(found.into());
+        self
+    }
+
+    /// The same entry with what may stand there.
+    #[must_use]
+    pub fn allowed(mut self, allowed: impl Into<Cow<'static, str>>) -> Self {
+        self.allowed = Some(allowed.into());
         self
     }
 

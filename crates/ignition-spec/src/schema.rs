@@ -9,6 +9,7 @@ use std::fmt::Debug;
 
 use crate::check::Checker;
 use crate::merge::{Foreign, Merger};
+use crate::path::Naming;
 use crate::read::Reader;
 use crate::tree::Node;
 use crate::write::Writer;
@@ -56,6 +57,52 @@ pub struct Field {
     pub doc: &'static str,
     /// Its type.
     pub shape: fn() -> Shape,
+    /// The values that it may have; empty when that is no list.
+    pub choices: &'static [Choice],
+}
+
+impl Field {
+    /// The key as `naming` spells it.
+    pub fn name(&self, naming: Naming) -> &'static str {
+        match naming {
+            Naming::Camel => self.camel,
+            Naming::Snake => self.snake,
+        }
+    }
+}
+
+/// A value that a field may have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Choice {
+    /// The value; an empty one counts as not given.
+    pub text: &'static str,
+    /// The spec 3.N that brought it.
+    pub since: u8,
+}
+
+impl Choice {
+    /// The value `text`, which spec 3.`since` brought.
+    pub const fn new(text: &'static str, since: u8) -> Self {
+        Self { text, since }
+    }
+}
+
+/// The field at `path` (`$.storage.files.0.path`) of a document of section `S`, if there is one.
+pub fn field_at<S: Section>(path: &str, naming: Naming) -> Option<&'static Field> {
+    let mut shape = S::shape();
+    let mut found = None;
+    for segment in path.strip_prefix("$.")?.split('.') {
+        shape = match shape {
+            Shape::List(item) if segment.parse::<usize>().is_ok() => item(),
+            Shape::Section(_, fields) => {
+                let field = fields.iter().find(|field| field.name(naming) == segment)?;
+                found = Some(field);
+                (field.shape)()
+            }
+            _ => return None,
+        };
+    }
+    found
 }
 
 /// What a field of a config can hold.
@@ -103,7 +150,7 @@ pub trait Section: ConfigValue {
 /// Declares a section: a public struct and its [`ConfigValue`] and [`Section`].
 ///
 /// `key EXPR` tells lists how entries are identified, `check PATH` names the rule function, `cancels EXPR` says when an
-/// entry removes its parent's. A field is `name: Type = "jsonKey" [since N] [list Listing],`.
+/// entry removes its parent's. A field is `name: Type = "jsonKey" [since N] [list Listing] [of CHOICES],`.
 #[macro_export]
 macro_rules! section {
     (
@@ -111,7 +158,7 @@ macro_rules! section {
         $name:ident $([key $key:expr])? $([check $check:path])? $([cancels $cancels:expr])? {
             $(
                 $(#[doc = $doc:literal])*
-                $field:ident: $ty:ty = $camel:literal $(since $since:literal)? $(list $listing:ident)?,
+                $field:ident: $ty:ty = $camel:literal $(since $since:literal)? $(list $listing:ident)? $(of $choices:path)?,
             )*
         }
     ) => {
@@ -129,6 +176,7 @@ macro_rules! section {
                     since: 0 $(+ $since)?,
                     doc: concat!($($doc, "\n"),*),
                     shape: <$ty as $crate::schema::ConfigValue>::shape,
+                    choices: $crate::choices!($($choices)?),
                 },
             )*];
         }
@@ -223,6 +271,18 @@ macro_rules! section {
                 $crate::schema::Shape::Section(stringify!($name), <Self as $crate::schema::Section>::FIELDS)
             }
         }
+    };
+}
+
+/// The [`Choice`]s of a field that names none.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! choices {
+    () => {
+        &[]
+    };
+    ($choices:path) => {
+        &$choices
     };
 }
 

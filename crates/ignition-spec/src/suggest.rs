@@ -7,10 +7,7 @@ use crate::version::Spec;
 
 /// What may have been meant by the unknown key `key` of a section with `fields`.
 pub(crate) fn hint(key: &str, fields: &[&Field], naming: Naming, spec: Spec) -> Option<String> {
-    let name = |field: &Field| match naming {
-        Naming::Camel => field.camel,
-        Naming::Snake => field.snake,
-    };
+    let name = |field: &Field| field.name(naming);
     let bare = |text: &str| {
         text.chars().filter(char::is_ascii_alphanumeric).collect::<String>().to_ascii_lowercase()
     };
@@ -28,13 +25,21 @@ pub(crate) fn hint(key: &str, fields: &[&Field], naming: Naming, spec: Spec) -> 
     let close = distance * 3 <= best.len().max(3);
     Some(match close {
         true => format!("did you mean `{best}`?"),
-        false => format!("known here: {}", known(fields, spec, name)),
+        false => format!("known here: {}", known(fields, naming, spec)),
     })
 }
 
-fn known(fields: &[&Field], spec: Spec, name: impl Fn(&Field) -> &'static str) -> String {
-    let names = fields.iter().filter(|field| field.since <= spec.minor_number()).map(|field| name(field));
-    names.collect::<Vec<_>>().join(", ")
+/// The keys of a section in `spec`.
+pub(crate) fn known(fields: &[&Field], naming: Naming, spec: Spec) -> String {
+    let names = fields.iter().filter(|field| field.since <= spec.minor_number());
+    names.map(|field| field.name(naming)).collect::<Vec<_>>().join(", ")
+}
+
+/// The one of `words` that `text` may be a misspelling of.
+pub(crate) fn nearest<'w>(text: &str, words: impl Iterator<Item = &'w str>) -> Option<&'w str> {
+    let lower = text.to_ascii_lowercase();
+    let near = words.filter(|word| !word.is_empty()).map(|word| (distance(&lower, word), word)).min()?;
+    (near.0 * 2 <= near.1.len()).then_some(near.1)
 }
 
 /// How a value could be written to have the type `expected`.

@@ -58,6 +58,9 @@ pub enum Value<'a> {
     Map(Vec<Member<'a>>),
 }
 
+/// Longest string that is shown whole, in bytes.
+const SHOWN_MAX: usize = 40;
+
 impl Value<'_> {
     /// What this is, for people.
     pub fn kind(&self) -> &'static str {
@@ -71,6 +74,24 @@ impl Value<'_> {
         }
     }
 
+    /// What this is with its value, for people: `the number 5`, `the string "a"`, `a list`.
+    pub fn describe(&self) -> String {
+        match self {
+            Value::Number(text) => format!("the number {text}"),
+            Value::Plain(text, Plain::Int(_) | Plain::Float(_)) => format!("the number {text}"),
+            Value::Bool(value) => format!("the boolean {value}"),
+            Value::Plain(text, Plain::Bool(_)) => format!("the boolean {text}"),
+            Value::Text(text) | Value::Plain(text, Plain::Text) if text.len() <= SHOWN_MAX => {
+                format!("the string {text:?}")
+            }
+            Value::Text(text) | Value::Plain(text, Plain::Text) => {
+                let start: String = text.chars().take(SHOWN_MAX).collect();
+                format!("a string of {} bytes that starts with {start:?}", text.len())
+            }
+            _ => self.kind().to_owned(),
+        }
+    }
+
     /// True for JSON's and YAML's null.
     pub fn is_null(&self) -> bool {
         matches!(self, Value::Null | Value::Plain(_, Plain::Null))
@@ -78,6 +99,23 @@ impl Value<'_> {
 }
 
 impl<'a> Node<'a> {
+    /// The value at `path` (`$.storage.files.0.path`), and whether it is there; else the nearest one around it.
+    pub fn at(&self, path: &str) -> (&Node<'a>, bool) {
+        let mut node = self;
+        let rest = path.strip_prefix('$').unwrap_or(path);
+        for segment in rest.split('.').filter(|segment| !segment.is_empty()) {
+            let child = match &node.value {
+                Value::Seq(items) => segment.parse::<usize>().ok().and_then(|index| items.get(index)),
+                _ => node.get(segment),
+            };
+            match child {
+                Some(child) => node = child,
+                None => return (node, false),
+            }
+        }
+        (node, true)
+    }
+
     /// The value of `key`, the last one when it is there twice; nothing when this is no map.
     pub fn get(&self, key: &str) -> Option<&Node<'a>> {
         match &self.value {

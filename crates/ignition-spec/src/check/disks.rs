@@ -4,38 +4,9 @@ use std::borrow::Cow;
 use std::collections::HashSet;
 
 use super::nodes::{self, path_fault};
-use super::{Checker, non_empty, rules};
-use crate::config::{Disk, Partition, Raid};
-use crate::report::Rule;
-
-rules! {
-    /// A device is missing.
-    DEVICE_REQUIRED = "device-missing", "disk device is required";
-    /// One number for two partitions.
-    NUMBERS_COLLIDE = "partition-numbers", "partition numbers collide";
-    /// Two partitions share space.
-    OVERLAP = "partitions-overlap", "partitions overlap";
-    /// One label for two partitions.
-    DUPLICATE_LABELS = "partition-labels", "cannot use the same partition label twice";
-    /// `shouldExist: false` with attributes.
-    SHOULD_NOT_EXIST = "partition-absent-with-options", "shouldExist specified false with other options also specified";
-    /// Nothing identifies the partition.
-    LABEL_OR_NUMBER = "partition-unnamed", "a partition number >= 1 or a label must be specified";
-    /// Label too long for GPT.
-    LABEL_TOO_LONG = "partition-label-long", "partition labels may not exceed 36 characters";
-    /// A colon in a label.
-    LABEL_COLON = "partition-label-colon", "partition label will be truncated to text before the colon";
-    /// No GUID.
-    GUID = "guid", "doesn't match the form \"01234567-89AB-CDEF-EDCB-A98765432101\"";
-    /// No RAID level.
-    RAID_LEVEL_REQUIRED = "raid-level-missing", "raid level is required";
-    /// Unknown RAID level.
-    RAID_LEVEL = "raid-level", "unrecognized raid level";
-    /// Spares where there can be none.
-    RAID_SPARES = "raid-spares", "spares unsupported for linear and raid0 arrays";
-    /// No RAID devices.
-    RAID_DEVICES = "raid-devices-missing", "raid devices required";
-}
+use super::{Checker, non_empty};
+use crate::config::{Disk, Partition, RAID_LEVELS, Raid};
+pub use crate::rules::disks::*;
 
 /// Rules of a disk.
 pub fn disk(disk: &Disk, checker: &mut Checker<'_>) {
@@ -138,8 +109,8 @@ pub fn raid(raid: &Raid, checker: &mut Checker<'_>) {
                 checker.error(&[&"level"], RAID_SPARES);
             }
         }
-        Some("raid1" | "1" | "mirror" | "raid4" | "4" | "raid5" | "5" | "raid6" | "6" | "raid10" | "10") => {}
-        Some(_) => checker.error(&[&"level"], RAID_LEVEL),
+        Some(level) if !checker.offers(&RAID_LEVELS, level) => checker.error(&[&"level"], RAID_LEVEL),
+        Some(_) => {}
     }
     if raid.devices.is_empty() {
         checker.error(&[&"devices"], RAID_DEVICES);

@@ -16,19 +16,9 @@ use std::fmt;
 use crate::config::{self, Config};
 use crate::path::{Naming, Path};
 use crate::report::{Entry, Report, Rule};
-use crate::schema::{ConfigValue, Listing};
+pub use crate::rules::text::DUPLICATE;
+use crate::schema::{Choice, ConfigValue, Listing};
 use crate::version::Spec;
-
-/// Declares rules: `NAME = code, text;`.
-macro_rules! rules {
-    ($($(#[$doc:meta])* $name:ident = $code:literal, $text:literal;)*) => {
-        $($(#[$doc])* pub const $name: Rule = Rule { code: $code, text: $text };)*
-    };
-}
-pub(crate) use rules;
-
-/// Two entries of a list have one key.
-pub const DUPLICATE: Rule = Rule { code: "duplicate-entry", text: "duplicate entry defined" };
 
 /// What `config` breaks of the rules of `spec`; entries have no positions yet.
 pub fn validate(config: &Config, spec: Spec) -> Report {
@@ -91,6 +81,11 @@ impl<'c> Checker<'c> {
     /// True when the rules of 3.`minor` hold.
     pub fn since(&self, minor: u8) -> bool {
         self.spec.minor_number() >= minor
+    }
+
+    /// True when `text` is among the choices that the spec has.
+    pub fn offers(&self, choices: &[Choice], text: &str) -> bool {
+        choices.iter().any(|choice| choice.text == text && self.since(choice.since))
     }
 
     /// Reports an error at `keys` below the walk's place.

@@ -4,49 +4,7 @@ use super::{Checker, is_true, non_empty};
 use crate::config::{Directory, File, Filesystem, Link, NodeGroup, NodeUser, Storage};
 use crate::gopath;
 use crate::report::Rule;
-
-/// A path is missing.
-pub const NO_PATH: Rule = Rule { code: "path-missing", text: "path not specified" };
-/// A path does not start with a slash.
-pub const PATH_RELATIVE: Rule = Rule { code: "path-relative", text: "path not absolute" };
-/// A path has `.`, `..`, doubled or trailing slashes.
-pub const PATH_DIRTY: Rule = Rule { code: "path-dirty", text: "path is not fully simplified" };
-/// Both id and name.
-pub const ID_AND_NAME: Rule = Rule { code: "id-and-name", text: "cannot set both id and name" };
-/// A mode beyond 07777.
-pub const MODE: Rule = Rule { code: "mode-range", text: "illegal file mode" };
-/// Special bits before 3.6.
-pub const MODE_SPECIAL: Rule = Rule {
-    code: "mode-special-bits",
-    text: "setuid/setgid/sticky bits are not supported or functional in spec versions older than 3.6.0",
-};
-/// `overwrite` of nothing.
-pub const OVERWRITE: Rule =
-    Rule { code: "overwrite-without-source", text: "overwrite must be false if source is unspecified" };
-/// A directory below a link.
-pub const DIRECTORY_USES_LINK: Rule =
-    Rule { code: "directory-through-link", text: "directory path includes link in config" };
-/// A file below a link.
-pub const FILE_USES_LINK: Rule =
-    Rule { code: "file-through-link", text: "file path includes link in config" };
-/// A link below a link.
-pub const LINK_USES_LINK: Rule =
-    Rule { code: "link-through-link", text: "link path includes link in config" };
-/// A link to nowhere.
-pub const LINK_TARGET: Rule = Rule { code: "link-target-missing", text: "link target is required" };
-/// A hard link to a directory.
-pub const HARD_LINK_DIRECTORY: Rule =
-    Rule { code: "hard-link-to-directory", text: "hard link target is a directory" };
-/// A hard link with an owner.
-pub const HARD_LINK_OWNER: Rule = Rule { code: "hard-link-owner", text: "user/group ignored for hard link" };
-/// A filesystem on a disk that gets partitions.
-pub const PARTITIONS_OVERWRITTEN: Rule =
-    Rule { code: "partitions-overwritten", text: "filesystem overwrites partitioned device" };
-/// A filesystem on a disk whose table is wiped.
-pub const IMPLICIT_WIPE: Rule = Rule {
-    code: "implicit-wipe",
-    text: "device matches disk with wipeTable enabled; filesystem will be wiped",
-};
+pub use crate::rules::nodes::*;
 
 /// The fault of an absolute, clean path.
 pub(crate) fn path_fault(path: &str) -> Option<Rule> {

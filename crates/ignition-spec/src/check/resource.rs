@@ -1,49 +1,12 @@
 //! Rules of what is fetched: URLs, headers, hashes, proxies; and of the version.
 
-use super::{Checker, non_empty, rules};
-use crate::config::{HttpHeader, Ignition, IgnitionConfig, Proxy, Resource, Tls, Verification};
-use crate::report::{Entry, Rule};
+use super::{Checker, non_empty};
+use crate::config::{COMPRESSIONS, HttpHeader, Ignition, IgnitionConfig, Proxy, Resource, Tls, Verification};
+use crate::report::Entry;
+pub use crate::rules::resource::*;
+use crate::rules::text::{INVALID_VERSION, UNKNOWN_VERSION};
 use crate::url::{self, Fault, Url};
 use crate::version::{Spec, VersionError};
-
-rules! {
-    /// The version is no version.
-    INVALID_VERSION = "version-malformed", "invalid config version (couldn't parse)";
-    /// The version is not read here.
-    UNKNOWN_VERSION = "version-unsupported", "unsupported config version";
-    /// Unknown compression.
-    COMPRESSION = "compression", "invalid compression method";
-    /// A hash of nothing.
-    VERIFICATION_SOURCE = "verification-without-source", "source must be specified if verification is specified";
-    /// A scheme that is not fetched.
-    INVALID_SCHEME = "url-scheme", "invalid url scheme";
-    /// No URL.
-    INVALID_URL = "url", "unable to parse url";
-    /// A data URL that does not decode.
-    DATA_URL = "data-url", "invalid data url";
-    /// Not the ARN of an S3 object.
-    S3_ARN = "s3-arn", "invalid S3 ARN format";
-    /// An empty version of an S3 object.
-    S3_VERSION = "s3-version", "invalid S3 object VersionId";
-    /// Headers where there is no HTTP.
-    HEADERS_SCHEME = "headers-scheme", "cannot use HTTP headers with this source scheme";
-    /// A header without name.
-    HEADER_NAME = "header-name", "HTTP header name can't be empty";
-    /// A header with an empty value.
-    HEADER_VALUE = "header-value", "unable to parse HTTP header";
-    /// Nothing to fetch.
-    SOURCE_REQUIRED = "source-missing", "source is required";
-    /// A hash without dash.
-    HASH_MALFORMED = "hash-malformed", "malformed hash specifier";
-    /// A hash of the wrong length.
-    HASH_SIZE = "hash-size", "incorrect size for hash sum";
-    /// A hash function that is not known.
-    HASH_FUNCTION = "hash-function", "unrecognized hash function";
-    /// A proxy that is no HTTP proxy.
-    PROXY = "proxy-scheme", "proxies must be http(s)";
-    /// A plaintext proxy for HTTPS.
-    PROXY_PLAIN = "proxy-plaintext", "insecure plaintext HTTP proxy specified for HTTPS resources";
-}
 
 fn report(checker: &mut Checker<'_>, keys: &[&dyn std::fmt::Display], fault: Fault) {
     match fault {
@@ -99,7 +62,7 @@ fn required_source(resource: &Resource, keys: &[&dyn std::fmt::Display], checker
 
 /// Rules of a resource.
 pub fn resource(resource: &Resource, checker: &mut Checker<'_>) {
-    if resource.compression.as_deref().is_some_and(|method| !matches!(method, "" | "gzip")) {
+    if resource.compression.as_deref().is_some_and(|method| !checker.offers(&COMPRESSIONS, method)) {
         checker.error(&[&"compression"], COMPRESSION);
     }
     // In 3.0 the references to configs and certificates had no such rule.

@@ -2,26 +2,13 @@
 
 use std::collections::{HashMap, HashSet};
 
-use super::{Checker, is_true, non_empty, rules};
+use super::{Checker, is_true, non_empty};
 use crate::config::{Config, Dropin, Systemd, Unit};
+use crate::explain::UNIT_TYPES;
 use crate::gopath;
-use crate::report::{Entry, Rule};
+use crate::report::Entry;
+pub use crate::rules::systemd::*;
 use crate::unitfile;
-
-rules! {
-    /// A node where a unit will be written.
-    PATH_CONFLICT = "path-conflicts-unit", "path conflicts with systemd unit or dropin";
-    /// No extension of a unit.
-    UNIT_EXTENSION = "unit-extension", "invalid systemd unit extension";
-    /// No extension of a drop-in.
-    DROPIN_EXTENSION = "dropin-extension", "invalid systemd drop-in extension";
-    /// A unit file that does not parse.
-    UNIT_CONTENT = "unit-content", "invalid unit content";
-    /// Enabling will do nothing.
-    NO_INSTALL = "unit-no-install", "unit is enabled, but has no install section so enable does nothing";
-    /// Enabling an instance will do nothing.
-    TEMPLATE_NO_INSTALL = "template-no-install", "template unit doesn't have Install section";
-}
 
 /// Nodes must not be where units are written.
 pub fn conflicts(config: &Config, checker: &mut Checker<'_>) {
@@ -75,22 +62,8 @@ fn template_of(name: &str) -> Option<String> {
 
 /// Rules of a unit.
 pub fn unit(unit: &Unit, checker: &mut Checker<'_>) {
-    let extension = gopath::extension(&unit.name);
-    if !matches!(
-        extension,
-        ".service"
-            | ".socket"
-            | ".device"
-            | ".mount"
-            | ".automount"
-            | ".swap"
-            | ".target"
-            | ".path"
-            | ".timer"
-            | ".snapshot"
-            | ".slice"
-            | ".scope"
-    ) {
+    let extension = gopath::extension(&unit.name).strip_prefix('.').unwrap_or_default();
+    if !UNIT_TYPES.contains(&extension) {
         checker.error(&[&"name"], UNIT_EXTENSION);
     }
     let Some(contents) = non_empty(&unit.contents) else { return };

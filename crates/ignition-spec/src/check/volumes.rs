@@ -3,65 +3,12 @@
 use super::disks::DEVICE_REQUIRED;
 use super::nodes;
 use super::resource::{INVALID_SCHEME, INVALID_URL};
-use super::{Checker, is_true, non_empty, rules};
-use crate::config::{ClevisCustom, Filesystem, Luks, Tang};
+use super::{Checker, is_true, non_empty};
+use crate::config::{ClevisCustom, FORMATS, Filesystem, Luks, Tang};
 use crate::json;
 use crate::report::Rule;
+pub use crate::rules::volumes::*;
 use crate::url::{self, Url};
-
-rules! {
-    /// Unknown filesystem.
-    FORMAT = "filesystem-format", "invalid filesystem format";
-    /// A label without format.
-    LABEL_NEEDS_FORMAT = "filesystem-label-format", "filesystem must specify format if label is specified";
-    /// Attributes without format.
-    FORMAT_REQUIRED = "filesystem-format-missing",
-        "format cannot be empty when path, label, uuid, wipeFilesystem, options, or mountOptions is specified";
-    /// Label limit of ext4.
-    EXT4_LABEL = "label-ext4", "filesystem labels cannot be longer than 16 characters when using ext4";
-    /// Label limit of btrfs.
-    BTRFS_LABEL = "label-btrfs", "filesystem labels cannot be longer than 256 characters when using btrfs";
-    /// Label limit of xfs.
-    XFS_LABEL = "label-xfs", "filesystem labels cannot be longer than 12 characters when using xfs";
-    /// Label limit of swap.
-    SWAP_LABEL = "label-swap", "filesystem labels cannot be longer than 15 characters when using swap";
-    /// Label limit of vfat.
-    VFAT_LABEL = "label-vfat", "filesystem labels cannot be longer than 11 characters when using vfat";
-    /// virtiofs has no label.
-    VIRTIOFS_LABEL = "label-virtiofs", "filesystem labels cannot be set when using virtiofs";
-    /// virtiofs needs a tag.
-    NO_DEVICE = "virtiofs-tag-missing", "device not specified";
-    /// virtiofs limits the tag.
-    VIRTIOFS_TAG = "virtiofs-tag-long", "virtiofs device tag cannot be longer than 36 bytes";
-    /// virtiofs has no UUID.
-    NO_UUID = "virtiofs-uuid", "filesystem uuid cannot be set for non-block-device filesystems";
-    /// virtiofs cannot be wiped.
-    NO_WIPE = "virtiofs-wipe", "wipeFilesystem cannot be set for non-block-device filesystems";
-    /// virtiofs has no mkfs.
-    NO_OPTIONS = "virtiofs-options", "filesystem options (mkfs) cannot be set for non-block-device filesystems";
-    /// A slash in a name.
-    NAME_SLASH = "luks-name-slash", "device names cannot contain slashes";
-    /// Label limit of LUKS2.
-    LUKS_LABEL = "luks-label-long", "luks device labels cannot be longer than 47 characters";
-    /// Custom pin beside others.
-    CUSTOM_WITH_OTHERS = "clevis-custom-others", "cannot use custom clevis config with tpm2, tang, or threshold";
-    /// No pin.
-    PIN_REQUIRED = "clevis-pin-missing", "missing required custom clevis pin";
-    /// Unknown pin.
-    PIN = "clevis-pin", "unsupported clevis pin";
-    /// No configuration.
-    CUSTOM_CONFIG = "clevis-config-missing", "missing required custom clevis config";
-    /// Key file of an unusable source.
-    KEY_FILE = "luks-key-file", "invalid key-file source";
-    /// Cex beside clevis.
-    CEX_CLEVIS = "cex-clevis", "cannot use cex with clevis";
-    /// Cex beside a key file.
-    CEX_KEY_FILE = "cex-key-file", "cannot use key file with cex";
-    /// No thumbprint.
-    THUMBPRINT = "tang-thumbprint", "thumbprint is required";
-    /// Advertisement is no JSON.
-    ADVERTISEMENT = "tang-advertisement", "advertisement is not valid JSON";
-}
 
 /// Rules of a filesystem.
 pub fn filesystem(filesystem: &Filesystem, checker: &mut Checker<'_>) {
@@ -81,9 +28,8 @@ pub fn filesystem(filesystem: &Filesystem, checker: &mut Checker<'_>) {
             checker.error(&[&"format"], FORMAT_REQUIRED);
             true
         }
-        None | Some("ext4" | "btrfs" | "xfs" | "swap" | "vfat") => true,
-        Some("none") => checker.since(3),
-        Some(_) => virtiofs,
+        None => true,
+        Some(format) => checker.offers(&FORMATS, format),
     };
     if !known {
         checker.error(&[&"format"], FORMAT);

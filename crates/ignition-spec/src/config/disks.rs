@@ -3,7 +3,39 @@
 use std::borrow::Cow;
 
 use crate::check::{disks, volumes};
+use crate::schema::Choice;
 use crate::section;
+
+/// What a RAID array may be; the words and numbers are mdadm's.
+pub const RAID_LEVELS: [Choice; 15] = [
+    Choice::new("linear", 0),
+    Choice::new("raid0", 0),
+    Choice::new("0", 0),
+    Choice::new("stripe", 0),
+    Choice::new("raid1", 0),
+    Choice::new("1", 0),
+    Choice::new("mirror", 0),
+    Choice::new("raid4", 0),
+    Choice::new("4", 0),
+    Choice::new("raid5", 0),
+    Choice::new("5", 0),
+    Choice::new("raid6", 0),
+    Choice::new("6", 0),
+    Choice::new("raid10", 0),
+    Choice::new("10", 0),
+];
+
+/// What a filesystem may be.
+pub const FORMATS: [Choice; 8] = [
+    Choice::new("ext4", 0),
+    Choice::new("btrfs", 0),
+    Choice::new("xfs", 0),
+    Choice::new("vfat", 0),
+    Choice::new("swap", 0),
+    Choice::new("none", 3),
+    Choice::new("virtiofs", 7),
+    Choice::new("", 0),
+];
 
 section! {
     /// A disk.
@@ -47,7 +79,7 @@ section! {
         /// Absolute paths of the devices.
         devices: Vec<String> = "devices",
         /// Level, such as `raid1`.
-        level: Option<String> = "level",
+        level: Option<String> = "level" of RAID_LEVELS,
         /// Name under /dev/md.
         name: String = "name",
         /// Options for mdadm.
@@ -63,7 +95,7 @@ section! {
         /// Absolute path of the device.
         device: String = "device",
         /// `ext4`, `btrfs`, `xfs`, `vfat`, `swap` or `none`.
-        format: Option<String> = "format",
+        format: Option<String> = "format" of FORMATS,
         /// Label.
         label: Option<String> = "label",
         /// Options for mounting it while provisioning.

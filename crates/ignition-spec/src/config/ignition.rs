@@ -3,7 +3,11 @@
 use std::borrow::Cow;
 
 use crate::check::resource;
+use crate::schema::Choice;
 use crate::section;
+
+/// How a content may be compressed; empty for not at all.
+pub const COMPRESSIONS: [Choice; 2] = [Choice::new("gzip", 0), Choice::new("", 0)];
 
 section! {
     /// Metadata about the config itself.
@@ -73,7 +77,7 @@ section! {
     /// Something to fetch.
     Resource [key |r| Cow::Borrowed(r.source.as_deref().unwrap_or_default())] [check resource::resource] {
         /// `gzip`, or empty for none.
-        compression: Option<String> = "compression",
+        compression: Option<String> = "compression" of COMPRESSIONS,
         /// Headers for http and https.
         http_headers: Vec<HttpHeader> = "httpHeaders" since 1,
         /// URL: http, https, tftp, s3, arn, gs, data.

@@ -14,9 +14,10 @@ use crate::check::{nodes as node_rules, systemd as unit_rules};
 use crate::section;
 use crate::write;
 
-pub use disks::{Disk, Filesystem, Partition, Raid};
+pub use disks::{Disk, FORMATS, Filesystem, Partition, RAID_LEVELS, Raid};
 pub use ignition::{
-    HttpHeader, Ignition, IgnitionConfig, Proxy, Resource, Security, Timeouts, Tls, Verification,
+    COMPRESSIONS, HttpHeader, Ignition, IgnitionConfig, Proxy, Resource, Security, Timeouts, Tls,
+    Verification,
 };
 pub use luks::{Cex, Clevis, ClevisCustom, Luks, Tang};
 pub use nodes::{Directory, File, Link, NodeGroup, NodeUser};

@@ -1,6 +1,10 @@
 //! Integration tests of `ignition-spec`.
 #![allow(clippy::print_stderr, reason = "tests say what they skip and measure")]
 
+mod fields;
 mod merging;
+mod peer;
 mod properties;
+mod rules;
+mod sample;
 mod verdicts;

@@ -2,11 +2,15 @@
 //! uses: no byte order mark, no comments, no trailing commas, nothing after the value; bytes that are no UTF-8 and
 //! lone surrogates inside strings become U+FFFD.
 
+mod recover;
+
 use std::borrow::Cow;
 
-use crate::report::{Entry, Position, Report, Rule};
+use crate::report::{Entry, Position, Report};
+pub use crate::rules::text::{SYNTAX, TOO_LARGE};
 use crate::tree::{Member, Node, Value};
 pub use crate::write::write_string;
+pub use recover::recover;
 
 /// Depth beyond which nesting is refused; Go's limit.
 pub const DEPTH_MAX: usize = 10_000;
@@ -18,33 +22,29 @@ pub const TREE_DEPTH_MAX: usize = 64;
 /// Size in bytes above which a config is refused: no platform hands out more, and positions are kept in 32 bits.
 pub const SIZE_MAX_BYTES: usize = 256 << 20;
 
-/// The text is no JSON.
-pub const SYNTAX: Rule = Rule { code: "json-syntax", text: "invalid JSON" };
-/// The text is too large.
-pub const TOO_LARGE: Rule = Rule { code: "config-too-large", text: "config is larger than 256 MiB" };
-
 /// Parses `text` into a tree. The report of a refusal has one entry, with its position.
 pub fn parse(text: &[u8]) -> Result<Node<'_>, Report> {
     if text.len() > SIZE_MAX_BYTES {
         return Err(Report::of(Entry::error(TOO_LARGE, "")));
     }
-    let mut parser = Parser { text, at: 0, line: 1, line_start: 0 };
-    parser.document().map_err(|fail| Report::of(fail.entry()))
+    Parser::new(text, false).document().map_err(|fail| Report::of(fail.entry()))
 }
 
+/// Why a text is no JSON, at one place.
 struct Fail {
     position: Position,
     message: String,
+    /// What could stand there.
+    allowed: Option<&'static str>,
     hint: Option<&'static str>,
 }
 
 impl Fail {
     fn entry(self) -> Entry {
-        let entry = Entry::error(SYNTAX, "").at(self.position).message(self.message);
-        match self.hint {
-            Some(hint) => entry.hint(hint),
-            None => entry,
-        }
+        let mut entry = Entry::error(SYNTAX, "").at(self.position).message(self.message);
+        entry.allowed = self.allowed.map(Into::into);
+        entry.hint = self.hint.map(str::to_owned);
+        entry
     }
 }
 
@@ -53,9 +53,16 @@ struct Parser<'a> {
     at: usize,
     line: u32,
     line_start: usize,
+    /// Goes on behind faults, and keeps them in `faults`; see [`recover`].
+    tolerant: bool,
+    faults: Vec<Fail>,
 }
 
 impl<'a> Parser<'a> {
+    fn new(text: &'a [u8], tolerant: bool) -> Self {
+        Self { text, at: 0, line: 1, line_start: 0, tolerant, faults: Vec::new() }
+    }
+
     fn document(&mut self) -> Result<Node<'a>, Fail> {
         let node = self.value(0)?;
         self.space();
@@ -73,11 +80,18 @@ impl<'a> Parser<'a> {
             Some(b'{') => self.map(depth + 1)?,
             Some(b'[') => self.seq(depth + 1)?,
             Some(b'"') => Value::Text(self.string()?),
-            Some(b'-' | b'0'..=b'9') => Value::Number(self.number()?),
-            Some(b't') => self.literal("true", Value::Bool(true))?,
-            Some(b'f') => self.literal("false", Value::Bool(false))?,
-            Some(b'n') => self.literal("null", Value::Null)?,
-            _ => return Err(self.unexpected("looking for beginning of value")),
+            Some(b'-' | b'0'..=b'9') => {
+                self.number().map(Value::Number).or_else(|fail| self.mend_word(fail))?
+            }
+            Some(first @ (b't' | b'f' | b'n')) => {
+                let (word, value) = match first {
+                    b't' => ("true", Value::Bool(true)),
+                    b'f' => ("false", Value::Bool(false)),
+                    _ => ("null", Value::Null),
+                };
+                self.literal(word, value).or_else(|fail| self.mend_word(fail))?
+            }
+            _ => self.mend_value()?,
         };
         Ok(Node { position, value })
     }
@@ -92,6 +106,9 @@ impl<'a> Parser<'a> {
         loop {
             self.space();
             let position = self.position();
+            if self.mend_end(b'}')? {
+                return Ok(Value::Map(members));
+            }
             let key = self.key()?;
             let value = self.value(depth)?;
             members.push(Member { key, position, value });
@@ -99,8 +116,8 @@ impl<'a> Parser<'a> {
             if self.take(b'}') {
                 return Ok(Value::Map(members));
             }
-            if !self.take(b',') {
-                return Err(self.unexpected("after object key:value pair"));
+            if !self.take(b',') && self.mend_separator("after object key:value pair", b'}')? {
+                return Ok(Value::Map(members));
             }
         }
     }
@@ -113,13 +130,16 @@ impl<'a> Parser<'a> {
             return Ok(Value::Seq(items));
         }
         loop {
+            if self.mend_end(b']')? {
+                return Ok(Value::Seq(items));
+            }
             items.push(self.value(depth)?);
             self.space();
             if self.take(b']') {
                 return Ok(Value::Seq(items));
             }
-            if !self.take(b',') {
-                return Err(self.unexpected("after array element"));
+            if !self.take(b',') && self.mend_separator("after array element", b']')? {
+                return Ok(Value::Seq(items));
             }
         }
     }
@@ -174,15 +194,15 @@ impl<'a> Parser<'a> {
     }
 
     fn key(&mut self) -> Result<Cow<'a, str>, Fail> {
-        if self.peek() != Some(b'"') {
-            return Err(self.unexpected("looking for beginning of object key string"));
-        }
-        let key = self.string()?;
+        let key = match self.peek() {
+            Some(b'"') => self.string()?,
+            _ => self.mend_key()?,
+        };
         self.space();
-        match self.take(b':') {
-            true => Ok(key),
-            false => Err(self.unexpected("after object key")),
+        if !self.take(b':') {
+            self.tolerate("after object key")?;
         }
+        Ok(key)
     }
 
     fn literal(&mut self, word: &'static str, value: Value<'a>) -> Result<Value<'a>, Fail> {
@@ -245,11 +265,15 @@ impl<'a> Parser<'a> {
                     return Ok(text);
                 }
                 b'\\' => return self.string_with_escapes(start),
-                0..=0x1f => return Err(self.unexpected("in string literal")),
+                0..=0x1f => {
+                    self.tolerate("in string literal")?;
+                    return Ok(String::from_utf8_lossy(&self.text[start..self.at]));
+                }
                 _ => self.at += 1,
             }
         }
-        Err(self.unexpected(""))
+        self.tolerate("")?;
+        Ok(String::from_utf8_lossy(&self.text[start..self.at]))
     }
 
     fn string_with_escapes(&mut self, start: usize) -> Result<Cow<'a, str>, Fail> {
@@ -258,20 +282,21 @@ impl<'a> Parser<'a> {
             match byte {
                 b'"' => {
                     self.at += 1;
-                    return Ok(Cow::Owned(match String::from_utf8(out) {
-                        Ok(text) => text,
-                        Err(bad) => String::from_utf8_lossy(bad.as_bytes()).into_owned(),
-                    }));
+                    return Ok(lossy(out));
                 }
                 b'\\' => self.escape(&mut out)?,
-                0..=0x1f => return Err(self.unexpected("in string literal")),
+                0..=0x1f => {
+                    self.tolerate("in string literal")?;
+                    return Ok(lossy(out));
+                }
                 _ => {
                     out.push(byte);
                     self.at += 1;
                 }
             }
         }
-        Err(self.unexpected(""))
+        self.tolerate("")?;
+        Ok(lossy(out))
     }
 
     fn escape(&mut self, out: &mut Vec<u8>) -> Result<(), Fail> {
@@ -289,7 +314,7 @@ impl<'a> Parser<'a> {
                 out.extend_from_slice(char.encode_utf8(&mut [0; 4]).as_bytes());
                 return Ok(());
             }
-            _ => return Err(self.unexpected("in string escape code")),
+            _ => return self.tolerate("in string escape code"),
         };
         out.push(plain);
         self.at += 1;
@@ -319,7 +344,8 @@ impl<'a> Parser<'a> {
         let mut code = 0;
         for _ in 0..4 {
             let Some(digit) = self.peek().and_then(|byte| char::from(byte).to_digit(16)) else {
-                return Err(self.unexpected("in \\u hexadecimal character escape"));
+                self.tolerate("in \\u hexadecimal character escape")?;
+                return Ok(u32::from(char::REPLACEMENT_CHARACTER));
             };
             code = code * 16 + digit;
             self.at += 1;
@@ -335,6 +361,7 @@ impl<'a> Parser<'a> {
                     self.line_start = self.at + 1;
                 }
                 b' ' | b'\t' | b'\r' => {}
+                b'/' | b'#' if self.tolerant && self.mend_comment() => continue,
                 _ => return,
             }
             self.at += 1;
@@ -355,12 +382,12 @@ impl<'a> Parser<'a> {
         (self.line, u32::try_from(self.at - self.line_start + 1).unwrap_or(u32::MAX))
     }
 
-    fn fail(&self, message: String) -> Fail {
-        Fail { position: self.position(), message, hint: None }
-    }
-
     fn unexpected(&self, place: &str) -> Fail {
-        let Some(byte) = self.peek() else { return self.fail("unexpected end of JSON input".into()) };
+        let position = self.position();
+        let allowed = allowed_at(place);
+        let Some(byte) = self.peek() else {
+            return Fail { position, message: "unexpected end of JSON input".into(), allowed, hint: None };
+        };
         let text = String::from_utf8_lossy(&self.text[self.at..self.text.len().min(self.at + 4)]);
         let char = text.chars().next().unwrap_or(char::REPLACEMENT_CHARACTER);
         let hint = match (self.at, byte) {
@@ -369,10 +396,44 @@ impl<'a> Parser<'a> {
             }
             (0, 0xff | 0xfe) => Some("save the file as UTF-8, not as UTF-16"),
             (_, b'#' | b'/') => Some("JSON has no comments; Butane has"),
-            (_, b'}' | b']') => Some("JSON allows no comma before a closing bracket"),
+            (_, b'}' | b']') if place.starts_with("looking") => {
+                Some("JSON allows no comma before a closing bracket")
+            }
             (_, b'\'') => Some("JSON strings are in double quotes"),
+            (_, b'\n' | b'\r') if place == "in string literal" => {
+                Some("the string is not closed on its line; a line end inside is written \\n")
+            }
+            (_, b'0'..=b'9') if place.starts_with("after") && self.text[..self.at].ends_with(b"0") => {
+                Some("JSON numbers have no leading zero: octal 0644 is 420")
+            }
             _ => None,
         };
-        Fail { position: self.position(), message: format!("invalid character {char:?} {place}"), hint }
+        Fail { position, message: format!("invalid character {char:?} {place}"), allowed, hint }
     }
+}
+
+/// What can stand where reading stopped at `place`.
+fn allowed_at(place: &str) -> Option<&'static str> {
+    Some(match place {
+        "after top-level value" => "nothing more",
+        "looking for beginning of value" => {
+            "a value: {, [, a string in double quotes, a number, true, false, null"
+        }
+        "looking for beginning of object key string" => "a key in double quotes",
+        "after object key" => "a colon",
+        "after object key:value pair" => "a comma or }",
+        "after array element" => "a comma or ]",
+        "in string escape code" => r#"one of " \ / b f n r t u"#,
+        "in string literal" => "any character from the blank up",
+        "" => "a closing double quote",
+        _ => return None,
+    })
+}
+
+/// The string of `bytes`, which may be no UTF-8.
+fn lossy<'a>(bytes: Vec<u8>) -> Cow<'a, str> {
+    Cow::Owned(match String::from_utf8(bytes) {
+        Ok(text) => text,
+        Err(bad) => String::from_utf8_lossy(bad.as_bytes()).into_owned(),
+    })
 }
