@@ -129,12 +129,8 @@ fn class(row: &Value, refused: bool, report: &Report) -> Class {
     if of_config.len() < theirs.len() && sorted(&of_config) == sorted(&ours) {
         return Class::Null;
     }
-    let without_repeated: Vec<String> =
-        ours.iter().filter(|line| !line.contains("given twice")).cloned().collect();
-    let repeats = has_repeated_keys(&input(row));
-    if repeats && sorted(&without_repeated) == sorted(&theirs)
-        || repeats && theirs.iter().all(|line| ours.contains(line))
-    {
+    // What upstream says, we say too.
+    if has_repeated_keys(&input(row)) && theirs.iter().all(|line| ours.contains(line)) {
         return Class::Repeated;
     }
     Class::Other
