@@ -14,6 +14,8 @@ pub enum Phase {
     Fetch,
     /// What has to change is worked out; nothing is changed.
     Plan,
+    /// Units that go are stopped; only on a running machine.
+    Stop,
     /// Partitions and file systems are made.
     Disks,
     /// File systems of the config are mounted in the machine's root.
@@ -22,21 +24,34 @@ pub enum Phase {
     Files,
     /// What was mounted is unmounted.
     Umount,
+    /// Units that are concerned are started, restarted, reloaded; only on a running machine.
+    Units,
 }
 
 impl Phase {
     /// All phases in order.
-    pub const ALL: [Self; 6] = [Self::Fetch, Self::Plan, Self::Disks, Self::Mount, Self::Files, Self::Umount];
+    pub const ALL: [Self; 8] = [
+        Self::Fetch,
+        Self::Plan,
+        Self::Stop,
+        Self::Disks,
+        Self::Mount,
+        Self::Files,
+        Self::Umount,
+        Self::Units,
+    ];
 
     /// The name on the console and in a plan.
     pub fn name(self) -> &'static str {
         match self {
             Self::Fetch => "fetch",
             Self::Plan => "plan",
+            Self::Stop => "stop",
             Self::Disks => "disks",
             Self::Mount => "mount",
             Self::Files => "files",
             Self::Umount => "umount",
+            Self::Units => "units",
         }
     }
 }

@@ -16,6 +16,7 @@
 //! decides; [`execute`](mod@execute) does; [`run`] is a whole first boot; [`net`] is HTTP and DNS; [`root`] and
 //! [`resolve`] are paths; [`place`], [`error`] and [`event`] are what people see; [`report`] is the result file.
 
+pub mod day2;
 pub mod error;
 pub mod event;
 pub mod execute;

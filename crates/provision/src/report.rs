@@ -68,7 +68,7 @@ pub(crate) fn write(wanted: &FinalConfig, outcome: &Outcome, env: &Env<'_>) -> R
 }
 
 /// RFC 3339 in UTC. The calendar is Hinnant's `civil_from_days`.
-fn rfc3339(time: SystemTime) -> String {
+pub(crate) fn rfc3339(time: SystemTime) -> String {
     let seconds = time.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
     let (days, clock) = (seconds / 86_400, seconds % 86_400);
     let shifted = days + 719_468;

@@ -8,6 +8,7 @@ use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, ResolveFlags, Statx, StatxFlags};
 use rustix::io::Errno;
@@ -88,12 +89,28 @@ pub struct Stat {
     pub id: (u64, u64),
 }
 
+/// Is told of every system call that changes the disk: fault injection cuts the power at any of them.
+pub trait Watch: std::fmt::Debug + Send + Sync {
+    /// A call is about to be made; an error is the caller's answer in its place.
+    ///
+    /// # Errors
+    /// Whatever the kernel is to have said.
+    fn before(&self, call: &'static str) -> io::Result<()>;
+
+    /// A file has content that is not on the disk.
+    fn wrote(&self, file: &File);
+
+    /// A file is on the disk; without one, all of the file system is.
+    fn synced(&self, file: Option<&File>);
+}
+
 /// An open directory that is the `/` of everything done through it.
 #[derive(Debug)]
 pub struct Root {
     fd: OwnedFd,
     path: PathBuf,
     durability: Durability,
+    watch: Option<Arc<dyn Watch>>,
 }
 
 impl Root {
@@ -105,7 +122,26 @@ impl Root {
         let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let fd = rustix::fs::openat(CWD, path, flags, Mode::empty())
             .map_err(|errno| RootError::new("open root", &path.display().to_string(), errno))?;
-        Ok(Self { fd, path: path.to_owned(), durability })
+        Ok(Self { fd, path: path.to_owned(), durability, watch: None })
+    }
+
+    /// The same with somebody who is told of every change.
+    #[must_use]
+    pub fn watched(mut self, watch: Arc<dyn Watch>) -> Self {
+        self.watch = Some(watch);
+        self
+    }
+
+    /// Stands before every system call that changes the disk.
+    fn call<T>(
+        &self,
+        call: &'static str,
+        make: impl FnOnce() -> std::result::Result<T, Errno>,
+    ) -> std::result::Result<T, Errno> {
+        if let Some(watch) = &self.watch {
+            watch.before(call).map_err(|error| Errno::from_io_error(&error).unwrap_or(Errno::IO))?;
+        }
+        make()
     }
 
     /// Where the tree is in the caller's own namespace; for programs that take a `--root`.
@@ -118,8 +154,63 @@ impl Root {
     /// # Errors
     /// When the kernel reports a write error.
     pub fn sync(&self) -> Result<()> {
-        let dir = self.open_dir("/")?;
-        rustix::fs::syncfs(dir).map_err(|errno| RootError::new("sync", "/", errno))
+        self.sync_at("/")
+    }
+
+    /// [`Root::sync`] of the file system that a directory is on.
+    ///
+    /// # Errors
+    /// When the kernel reports a write error.
+    pub fn sync_at(&self, path: &str) -> Result<()> {
+        let dir = self.open_dir(path)?;
+        self.call("syncfs", || rustix::fs::syncfs(dir))
+            .map_err(|errno| RootError::new("sync", path, errno))?;
+        if let Some(watch) = &self.watch {
+            watch.synced(None);
+        }
+        Ok(())
+    }
+
+    /// Writes the names in a directory to the disk (`fsync(2)`).
+    ///
+    /// # Errors
+    /// When the kernel reports a write error.
+    pub fn sync_dir(&self, path: &str) -> Result<()> {
+        let dir = self.open_dir(path)?;
+        self.call("fsync", || rustix::fs::fsync(dir)).map_err(|errno| RootError::new("sync", path, errno))
+    }
+
+    /// Gives what is at `from` the name `to`, in place of what non-directory has it (`rename(2)`).
+    ///
+    /// # Errors
+    /// When nothing is at `from` or the kernel refuses.
+    pub fn rename(&self, from: &str, to: &str) -> Result<()> {
+        let (from_parent, from_name) = self.parent_of(from)?;
+        let (to_parent, to_name) = self.parent_of(to)?;
+        self.call("rename", || {
+            rustix::fs::renameat(&from_parent, from_name.as_str(), &to_parent, to_name.as_str())
+        })
+        .map_err(|errno| RootError::new("rename", from, errno))
+    }
+
+    /// Removes the temporary files that a cut left beside `path`.
+    ///
+    /// # Errors
+    /// When one cannot be removed.
+    pub fn remove_leftovers(&self, path: &str) -> Result<()> {
+        let (parent, name) = path.rsplit_once('/').unwrap_or(("", path));
+        let parent = if parent.is_empty() { "/" } else { parent };
+        let prefix = format!("{}-", temp_stem(name));
+        if self.stat(parent)?.is_none_or(|stat| stat.kind != FileType::Directory) {
+            return Ok(());
+        }
+        for found in self.list(parent)? {
+            let serial = found.strip_prefix(&prefix);
+            if serial.is_some_and(|serial| !serial.is_empty() && serial.bytes().all(|b| b.is_ascii_digit())) {
+                self.remove(&format!("{}/{found}", parent.trim_end_matches('/')))?;
+            }
+        }
+        Ok(())
     }
 
     /// What is at `path`, `None` when nothing is. Symlinks on the way are followed inside the root, the last is not.
@@ -205,12 +296,20 @@ impl Root {
     ) -> std::result::Result<(), E> {
         let (parent, name) = self.parent_of(path)?;
         let (temp, mut file) =
-            temp_file(parent.as_fd(), &name).map_err(|e| RootError::new("create", path, e))?;
-        let written =
-            fill(&mut file).and_then(|()| Ok(self.publish(&parent, &temp, &name, &file, attributes, path)?));
+            self.temp_file(parent.as_fd(), &name).map_err(|e| RootError::new("create", path, e))?;
+        let written = self
+            .call("write", || Ok(()))
+            .map_err(|errno| E::from(RootError::new("write", path, errno)))
+            .and_then(|()| fill(&mut file))
+            .and_then(|()| {
+                if let Some(watch) = &self.watch {
+                    watch.wrote(&file);
+                }
+                Ok(self.publish(&parent, &temp, &name, &file, attributes, path)?)
+            });
         if written.is_err() {
             // Leave no temporary file behind; the first error is the one to report.
-            let _ = rustix::fs::unlinkat(&parent, temp.as_str(), AtFlags::empty());
+            let _ = self.call("unlink", || rustix::fs::unlinkat(&parent, temp.as_str(), AtFlags::empty()));
         }
         written
     }
@@ -236,12 +335,17 @@ impl Root {
     ) -> Result<()> {
         let refused = |errno| RootError::new("write", path, errno);
         // The owner first: chown clears setuid and setgid.
-        rustix::fs::fchown(file, Some(uid(attributes.uid)), Some(gid(attributes.gid))).map_err(refused)?;
-        rustix::fs::fchmod(file, Mode::from_raw_mode(attributes.mode)).map_err(refused)?;
+        let owner = (Some(uid(attributes.uid)), Some(gid(attributes.gid)));
+        self.call("fchown", || rustix::fs::fchown(file, owner.0, owner.1)).map_err(refused)?;
+        self.call("fchmod", || rustix::fs::fchmod(file, Mode::from_raw_mode(attributes.mode)))
+            .map_err(refused)?;
         if self.durability == Durability::Each {
-            rustix::fs::fsync(file).map_err(refused)?;
+            self.call("fsync", || rustix::fs::fsync(file)).map_err(refused)?;
+            if let Some(watch) = &self.watch {
+                watch.synced(Some(file));
+            }
         }
-        rustix::fs::renameat(parent, temp, parent, name).map_err(refused)?;
+        self.call("rename", || rustix::fs::renameat(parent, temp, parent, name)).map_err(refused)?;
         if self.durability == Durability::Each {
             let dir = rustix::fs::openat(
                 parent,
@@ -250,7 +354,7 @@ impl Root {
                 Mode::empty(),
             )
             .map_err(refused)?;
-            rustix::fs::fsync(dir).map_err(refused)?;
+            self.call("fsync", || rustix::fs::fsync(dir)).map_err(refused)?;
         }
         Ok(())
     }
@@ -263,8 +367,10 @@ impl Root {
         let refused = |errno| RootError::new("set mode and owner of", path, errno);
         let (parent, name) = self.parent_of(path)?;
         let (owner, group) = (uid(attributes.uid), gid(attributes.gid));
-        rustix::fs::chownat(&parent, name.as_str(), Some(owner), Some(group), AtFlags::SYMLINK_NOFOLLOW)
-            .map_err(refused)?;
+        self.call("chown", || {
+            rustix::fs::chownat(&parent, name.as_str(), Some(owner), Some(group), AtFlags::SYMLINK_NOFOLLOW)
+        })
+        .map_err(refused)?;
         let stat = self.stat(path)?.ok_or_else(|| refused(Errno::NOENT))?;
         if stat.kind == FileType::Symlink {
             return Ok(());
@@ -273,7 +379,7 @@ impl Root {
         let fd = rustix::fs::openat(&parent, name.as_str(), flags, Mode::empty()).map_err(refused)?;
         // fchmod(2) refuses O_PATH descriptors; the magic link names the very node that was opened.
         let node = format!("/proc/self/fd/{}", std::os::fd::AsRawFd::as_raw_fd(&fd));
-        rustix::fs::chmod(node, Mode::from_raw_mode(attributes.mode)).map_err(refused)
+        self.call("chmod", || rustix::fs::chmod(node, Mode::from_raw_mode(attributes.mode))).map_err(refused)
     }
 
     /// Makes a directory with these attributes, and its missing parents. An existing directory only gets the
@@ -283,7 +389,9 @@ impl Root {
     /// When something else is at `path` or the kernel refuses.
     pub fn make_dir(&self, path: &str, attributes: Attributes) -> Result<()> {
         let (parent, name) = self.parent_of(path)?;
-        match rustix::fs::mkdirat(&parent, name.as_str(), Mode::from_raw_mode(0o700)) {
+        let made =
+            self.call("mkdir", || rustix::fs::mkdirat(&parent, name.as_str(), Mode::from_raw_mode(0o700)));
+        match made {
             Ok(()) => {}
             Err(Errno::EXIST) if self.stat(path)?.is_some_and(|stat| stat.kind == FileType::Directory) => {}
             Err(errno) => return Err(RootError::new("create directory", path, errno)),
@@ -298,14 +406,11 @@ impl Root {
     pub fn make_symlink(&self, path: &str, target: &str, owner: u32, group: u32) -> Result<()> {
         let (parent, name) = self.parent_of(path)?;
         let refused = |errno| RootError::new("create link", path, errno);
-        rustix::fs::symlinkat(target, &parent, name.as_str()).map_err(refused)?;
-        rustix::fs::chownat(
-            &parent,
-            name.as_str(),
-            Some(uid(owner)),
-            Some(gid(group)),
-            AtFlags::SYMLINK_NOFOLLOW,
-        )
+        self.call("symlink", || rustix::fs::symlinkat(target, &parent, name.as_str())).map_err(refused)?;
+        let owner = (Some(uid(owner)), Some(gid(group)));
+        self.call("chown", || {
+            rustix::fs::chownat(&parent, name.as_str(), owner.0, owner.1, AtFlags::SYMLINK_NOFOLLOW)
+        })
         .map_err(refused)
     }
 
@@ -316,8 +421,10 @@ impl Root {
     pub fn make_hard_link(&self, path: &str, target: &str) -> Result<()> {
         let (target_parent, target_name) = self.parent_of(target)?;
         let (parent, name) = self.parent_of(path)?;
-        rustix::fs::linkat(&target_parent, target_name.as_str(), &parent, name.as_str(), AtFlags::empty())
-            .map_err(|errno| RootError::new("create hard link", path, errno))
+        self.call("link", || {
+            rustix::fs::linkat(&target_parent, target_name.as_str(), &parent, name.as_str(), AtFlags::empty())
+        })
+        .map_err(|errno| RootError::new("create hard link", path, errno))
     }
 
     /// Removes what is at `path`: a directory with everything in it, or a single node. Nothing there is fine.
@@ -328,9 +435,9 @@ impl Root {
         let Some(stat) = self.stat(path)? else { return Ok(()) };
         let (parent, name) = self.parent_of(path)?;
         let removed = if stat.kind == FileType::Directory {
-            remove_tree(parent.as_fd(), &name)
+            self.remove_tree(parent.as_fd(), &name)
         } else {
-            rustix::fs::unlinkat(&parent, name.as_str(), AtFlags::empty())
+            self.call("unlink", || rustix::fs::unlinkat(&parent, name.as_str(), AtFlags::empty()))
         };
         removed.map_err(|errno| RootError::new("remove", path, errno))
     }
@@ -341,7 +448,8 @@ impl Root {
     /// When it does not exist or is not a directory.
     pub fn below(&self, path: &str) -> Result<Self> {
         let fd = self.open_dir(path)?;
-        Ok(Self { fd, path: self.path.join(path.trim_start_matches('/')), durability: self.durability })
+        let path = self.path.join(path.trim_start_matches('/'));
+        Ok(Self { fd, path, durability: self.durability, watch: self.watch.clone() })
     }
 
     /// Opens a directory, symlinks followed inside the root.
@@ -376,10 +484,11 @@ impl Root {
             return self.ensure_dir(parent, links_left - 1);
         }
         let dir = self.ensure_dir(parent, links_left)?;
-        match rustix::fs::mkdirat(&dir, name, Mode::from_raw_mode(PARENT_MODE)) {
+        let mode = Mode::from_raw_mode(PARENT_MODE);
+        match self.call("mkdir", || rustix::fs::mkdirat(&dir, name, mode)) {
             Ok(()) => {
                 // The umask of PID 1 is not ours to trust.
-                rustix::fs::chmodat(&dir, name, Mode::from_raw_mode(PARENT_MODE), AtFlags::empty())
+                self.call("chmod", || rustix::fs::chmodat(&dir, name, mode, AtFlags::empty()))
                     .map_err(|errno| RootError::new("create directory", path, errno))?;
                 self.ensure_dir(path, 0)
             }
@@ -432,35 +541,43 @@ fn stat_fd(fd: BorrowedFd<'_>) -> std::result::Result<Stat, Errno> {
     })
 }
 
-fn temp_file(parent: BorrowedFd<'_>, name: &str) -> std::result::Result<(String, File), Errno> {
-    let flags = OFlags::CREATE | OFlags::EXCL | OFlags::RDWR | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    // Long names must leave room: a name has at most 255 bytes (NAME_MAX), a letter at most four.
-    let stem: String = name.chars().take(50).collect();
-    for serial in 0..TEMP_NAMES_MAX {
-        let temp = format!(".{stem}.orlop-{serial}");
-        match rustix::fs::openat(parent, temp.as_str(), flags, Mode::from_raw_mode(0o600)) {
-            Ok(fd) => return Ok((temp, File::from(fd))),
-            Err(Errno::EXIST) => {}
-            Err(errno) => return Err(errno),
-        }
-    }
-    Err(Errno::EXIST)
+/// What the temporary names of a file begin with. Long names must leave room: a name has at most 255 bytes (NAME_MAX),
+/// a letter at most four.
+fn temp_stem(name: &str) -> String {
+    format!(".{}.orlop", name.chars().take(50).collect::<String>())
 }
 
-fn remove_tree(parent: BorrowedFd<'_>, name: &str) -> std::result::Result<(), Errno> {
-    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    let dir = rustix::fs::openat(parent, name, flags, Mode::empty())?;
-    for entry in rustix::fs::Dir::read_from(&dir)? {
-        let entry = entry?;
-        let child = entry.file_name();
-        if child == c"." || child == c".." {
-            continue;
+impl Root {
+    fn temp_file(&self, parent: BorrowedFd<'_>, name: &str) -> std::result::Result<(String, File), Errno> {
+        let flags = OFlags::CREATE | OFlags::EXCL | OFlags::RDWR | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let stem = temp_stem(name);
+        for serial in 0..TEMP_NAMES_MAX {
+            let temp = format!("{stem}-{serial}");
+            let mode = Mode::from_raw_mode(0o600);
+            match self.call("create", || rustix::fs::openat(parent, temp.as_str(), flags, mode)) {
+                Ok(fd) => return Ok((temp, File::from(fd))),
+                Err(Errno::EXIST) => {}
+                Err(errno) => return Err(errno),
+            }
         }
-        match rustix::fs::unlinkat(&dir, child, AtFlags::empty()) {
-            Ok(()) => {}
-            Err(Errno::ISDIR) => remove_tree(dir.as_fd(), &child.to_string_lossy())?,
-            Err(errno) => return Err(errno),
-        }
+        Err(Errno::EXIST)
     }
-    rustix::fs::unlinkat(parent, name, AtFlags::REMOVEDIR)
+
+    fn remove_tree(&self, parent: BorrowedFd<'_>, name: &str) -> std::result::Result<(), Errno> {
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let dir = rustix::fs::openat(parent, name, flags, Mode::empty())?;
+        for entry in rustix::fs::Dir::read_from(&dir)? {
+            let entry = entry?;
+            let child = entry.file_name();
+            if child == c"." || child == c".." {
+                continue;
+            }
+            match self.call("unlink", || rustix::fs::unlinkat(&dir, child, AtFlags::empty())) {
+                Ok(()) => {}
+                Err(Errno::ISDIR) => self.remove_tree(dir.as_fd(), &child.to_string_lossy())?,
+                Err(errno) => return Err(errno),
+            }
+        }
+        self.call("rmdir", || rustix::fs::unlinkat(parent, name, AtFlags::REMOVEDIR))
+    }
 }

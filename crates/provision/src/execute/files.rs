@@ -32,6 +32,9 @@ pub(super) fn write(
             Base::Existing => {
                 io::copy(&mut root.open_file(path)?, file).map_err(failed)?;
             }
+            Base::Copy(from) => {
+                io::copy(&mut root.open_file(from)?, file).map_err(failed)?;
+            }
             Base::Text(text) => file.write_all(text.as_bytes()).map_err(failed)?,
             Base::Resource(resource) => fetch(resource, file)?,
         }

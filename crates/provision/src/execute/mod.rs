@@ -145,5 +145,9 @@ fn run(
             Ok(env.root.make_symlink(path, target, user, group)?)
         }
         Action::HardLink { path, target } => Ok(env.root.make_hard_link(path, target)?),
+        Action::Unit { verb, unit, .. } => {
+            let args = [verb.word(), unit].into_iter().filter(|word| !word.is_empty());
+            Ok(env.programs.run("systemctl", &args.map(str::to_owned).collect::<Vec<_>>())?)
+        }
     }
 }

@@ -5,9 +5,11 @@
 
 mod devices;
 mod nodes;
+pub mod state;
 mod units;
 
-pub(crate) use nodes::{group, passwd};
+pub(crate) use nodes::{default_path, group, look_with_digest, passwd};
+pub use nodes::{more, texts};
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -118,6 +120,18 @@ pub struct Observed {
     pub devices: BTreeMap<String, Device>,
     /// Programs that are there, of [`PROGRAMS`].
     pub programs: BTreeSet<String>,
+    /// The OS's default of a path below `/etc`: what is at the same path below `/usr/etc`.
+    #[serde(default)]
+    pub defaults: Nodes,
+    /// Texts of files by true path, where [`texts`] was asked for them.
+    #[serde(default)]
+    pub texts: BTreeMap<String, String>,
+    /// Unit files by name as they would be found without the machine's own in `/etc`.
+    #[serde(default)]
+    pub vendor_units: BTreeMap<String, UnitFile>,
+    /// Names in directories that a change may remove.
+    #[serde(default)]
+    pub children: BTreeMap<String, Vec<String>>,
 }
 
 /// Looks at the machine as far as `config` is about it.

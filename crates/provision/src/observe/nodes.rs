@@ -15,9 +15,10 @@ use crate::root::{Root, RootError};
 pub(super) fn observe(config: &Config, root: &Root, observed: &mut Observed) -> Result<(), ObserveError> {
     let storage = &config.storage;
     let mut paths: Vec<(String, bool)> = Vec::new();
-    paths.extend(storage.directories.iter().map(|node| (node.path.clone(), false)));
+    // What may be replaced is remembered with its digest, whatever takes its place.
+    paths.extend(storage.directories.iter().map(|node| (node.path.clone(), true)));
     paths.extend(storage.files.iter().map(|node| (node.path.clone(), true)));
-    paths.extend(storage.links.iter().map(|node| (node.path.clone(), false)));
+    paths.extend(storage.links.iter().map(|node| (node.path.clone(), true)));
     let hard = storage.links.iter().filter(|link| link.hard == Some(true));
     paths.extend(hard.filter_map(|link| link.target.clone()).map(|target| (target, false)));
     paths.extend(storage.filesystems.iter().filter_map(|fs| fs.path.clone()).map(|path| (path, false)));
@@ -48,11 +49,78 @@ fn follow(path: &str, with_digest: bool, root: &Root, observed: &mut Observed) -
             None => break,
         };
     }
-    if with_digest
-        && let Ok(place) = resolve::resolve(path, false, |at| observed.nodes.get(at))
-        && let Some(Node { kind: Kind::File(digest @ None), .. }) = observed.nodes.get_mut(&place)
+    let Ok(place) = resolve::resolve(path, false, |at| observed.nodes.get(at)) else { return Ok(()) };
+    if with_digest && let Some(Node { kind: Kind::File(digest @ None), .. }) = observed.nodes.get_mut(&place)
     {
         *digest = Some(sha256(&place, root)?);
+    }
+    if observed.nodes.contains_key(&place) {
+        default_of(&place, root, observed)?;
+    }
+    Ok(())
+}
+
+/// Remembers the OS's default of a path below `/etc`.
+fn default_of(place: &str, root: &Root, observed: &mut Observed) -> Result<(), ObserveError> {
+    let Some(default) = default_path(place).filter(|_| !observed.defaults.contains_key(place)) else {
+        return Ok(());
+    };
+    let Some(mut node) = look(&default, root)? else { return Ok(()) };
+    if matches!(node.kind, Kind::File(_)) {
+        node.kind = Kind::File(Some(sha256(&default, root)?));
+    }
+    observed.defaults.insert(place.to_owned(), node);
+    Ok(())
+}
+
+/// Where the OS's default of a path below `/etc` is.
+pub(crate) fn default_path(place: &str) -> Option<String> {
+    place.strip_prefix("/etc/").map(|below| format!("/usr/etc/{below}"))
+}
+
+/// Looks at further true paths, with their OS defaults and what is in directories.
+///
+/// # Errors
+/// [`ObserveError`] when something exists and cannot be looked at.
+pub fn more<'p>(
+    paths: impl IntoIterator<Item = &'p str>,
+    root: &Root,
+    observed: &mut Observed,
+) -> Result<(), ObserveError> {
+    for path in paths {
+        follow(path, true, root, observed)?;
+        default_of(path, root, observed)?;
+        if observed.nodes.get(path).is_some_and(|node| node.kind == Kind::Directory) {
+            observed.children.insert(path.to_owned(), root.list(path)?);
+        }
+    }
+    Ok(())
+}
+
+/// Longest file whose text is remembered, in bytes: diffs of longer ones help nobody.
+const TEXT_MAX: u64 = 256 << 10;
+
+/// Reads the texts of all files that were observed, of their OS defaults and of `further` paths.
+///
+/// # Errors
+/// [`ObserveError`] when something exists and cannot be read.
+pub fn texts<'p>(
+    further: impl IntoIterator<Item = &'p str>,
+    root: &Root,
+    observed: &mut Observed,
+) -> Result<(), ObserveError> {
+    let is_file = |(_, node): &(&String, &Node)| matches!(node.kind, Kind::File(Some(_)));
+    let mut paths: Vec<String> =
+        observed.nodes.iter().filter(is_file).map(|(path, _)| path.clone()).collect();
+    paths.extend(observed.defaults.iter().filter(is_file).filter_map(|(path, _)| default_path(path)));
+    paths.extend(further.into_iter().map(str::to_owned));
+    for path in paths {
+        if root.stat(&path)?.is_none_or(|stat| stat.len > TEXT_MAX || stat.kind != FileType::RegularFile) {
+            continue;
+        }
+        if let Ok(text) = String::from_utf8(root.read(&path)?) {
+            observed.texts.insert(path, text);
+        }
     }
     Ok(())
 }
@@ -66,6 +134,15 @@ fn look(path: &str, root: &Root) -> Result<Option<Node>, RootError> {
         _ => Kind::Special,
     };
     Ok(Some(Node { kind, mode: stat.mode, uid: stat.uid, gid: stat.gid, id: stat.id }))
+}
+
+/// What is at a path, a file with its digest.
+pub(crate) fn look_with_digest(path: &str, root: &Root) -> Result<Option<Node>, RootError> {
+    let mut node = look(path, root)?;
+    if let Some(Node { kind: Kind::File(digest @ None), .. }) = &mut node {
+        *digest = Some(sha256(path, root)?);
+    }
+    Ok(node)
 }
 
 fn sha256(path: &str, root: &Root) -> Result<String, RootError> {

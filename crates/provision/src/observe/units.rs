@@ -30,7 +30,10 @@ pub(super) fn observe(config: &Config, root: &Root, observed: &mut Observed) -> 
         if observed.units.contains_key(&name) {
             continue;
         }
-        let Some(file) = find(&name, root)? else { continue };
+        if let Some(file) = find(&name, &UNIT_PATH[1..], root)? {
+            observed.vendor_units.insert(name.clone(), file);
+        }
+        let Some(file) = find(&name, &UNIT_PATH, root)? else { continue };
         wanted.extend(Install::parse(&file.text).also);
         observed.units.insert(name, file);
     }
@@ -43,9 +46,9 @@ pub(super) fn observe(config: &Config, root: &Root, observed: &mut Observed) -> 
     Ok(())
 }
 
-fn find(name: &str, root: &Root) -> Result<Option<UnitFile>, ObserveError> {
+fn find(name: &str, dirs: &[&str], root: &Root) -> Result<Option<UnitFile>, ObserveError> {
     for name in [Some(name.to_owned()), template_of(name)].into_iter().flatten() {
-        for dir in UNIT_PATH {
+        for dir in dirs {
             let path = format!("{dir}/{name}");
             if root.stat(&path)?.is_none() {
                 continue;

@@ -53,8 +53,39 @@ pub enum Base {
     Existing,
     /// Text of the config.
     Text(String),
+    /// What is in another file of the tree: an OS default, or what was saved before it was replaced.
+    Copy(String),
     /// A resource.
     Resource(Resource),
+}
+
+/// What systemd is asked about a unit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum UnitVerb {
+    /// Read all unit files again.
+    DaemonReload,
+    /// Stop it.
+    Stop,
+    /// Start it.
+    Start,
+    /// Restart it if it runs.
+    TryRestart,
+    /// Have it read its configuration again if it can, else restart it, if it runs.
+    TryReloadOrRestart,
+}
+
+impl UnitVerb {
+    /// The word of systemctl(1).
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::DaemonReload => "daemon-reload",
+            Self::Stop => "stop",
+            Self::Start => "start",
+            Self::TryRestart => "try-restart",
+            Self::TryReloadOrRestart => "try-reload-or-restart",
+        }
+    }
 }
 
 /// One thing to do.
@@ -188,9 +219,31 @@ pub enum Action {
         /// True path of the file.
         target: String,
     },
+    /// Ask systemd something; only on a running machine.
+    Unit {
+        /// What.
+        verb: UnitVerb,
+        /// Of which unit; empty for the manager itself.
+        unit: String,
+        /// Why.
+        why: String,
+    },
 }
 
 impl Action {
+    /// The true path of the node that it is about.
+    pub fn path(&self) -> Option<&str> {
+        match self {
+            Self::Directory { path, .. }
+            | Self::File { path, .. }
+            | Self::KeepFile { path, .. }
+            | Self::Link { path, .. }
+            | Self::HardLink { path, .. }
+            | Self::Remove { path, .. } => Some(path),
+            _ => None,
+        }
+    }
+
     /// Whether data of the machine may be lost by it.
     pub fn is_destructive(&self) -> bool {
         match self {
@@ -230,6 +283,8 @@ impl fmt::Display for Action {
             Self::KeepFile { path, access, why } => write!(f, "keep file {path} ({access}): {why}"),
             Self::Link { path, target, .. } => write!(f, "link {path} -> {target}"),
             Self::HardLink { path, target } => write!(f, "hard link {path} = {target}"),
+            Self::Unit { verb: UnitVerb::DaemonReload, why, .. } => write!(f, "reload systemd: {why}"),
+            Self::Unit { verb, unit, why } => write!(f, "{} {unit}: {why}", verb.word()),
         }
     }
 }
@@ -278,6 +333,7 @@ fn file(
     let mut from: Vec<String> = append.iter().filter_map(remote).collect();
     match base {
         Base::Text(text) => write!(f, ", {} bytes", text.len())?,
+        Base::Copy(from) => write!(f, " as {from}")?,
         Base::Resource(resource) => from.splice(0..0, remote(resource)).for_each(drop),
         _ => {}
     }

@@ -7,11 +7,13 @@
 
 pub mod action;
 mod disks;
+pub mod expect;
 pub mod install;
-mod nodes;
+pub(crate) mod nodes;
 mod refuse;
+pub mod show;
 pub mod units;
-mod users;
+pub(crate) mod users;
 
 use serde::{Deserialize, Serialize};
 

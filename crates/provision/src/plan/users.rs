@@ -32,7 +32,7 @@ fn account(draft: &mut Draft<'_>, origin: &str, program: &str, args: Vec<String>
     draft.step(Phase::Files, origin, Action::Account { program: program.to_owned(), args, what });
 }
 
-type Command = (&'static str, Vec<String>, String);
+pub(crate) type Command = (&'static str, Vec<String>, String);
 
 /// Options with a value: only those that the config gives.
 fn options(list: &[(&str, Option<String>)]) -> Vec<String> {
@@ -40,7 +40,7 @@ fn options(list: &[(&str, Option<String>)]) -> Vec<String> {
     given.flatten().collect()
 }
 
-fn group_command(group: &PasswdGroup, exists: bool) -> Option<Command> {
+pub(crate) fn group_command(group: &PasswdGroup, exists: bool) -> Option<Command> {
     let name = &group.name;
     if group.should_exist == Some(false) {
         return exists.then(|| ("groupdel", vec![name.clone()], format!("remove group {name}")));
@@ -64,7 +64,7 @@ fn group_command(group: &PasswdGroup, exists: bool) -> Option<Command> {
     Some(("groupadd", args, format!("create group {name}")))
 }
 
-fn user_command(user: &PasswdUser, exists: bool) -> Option<Command> {
+pub(crate) fn user_command(user: &PasswdUser, exists: bool) -> Option<Command> {
     let name = &user.name;
     if user.should_exist == Some(false) {
         let args = vec!["--remove".to_owned(), name.clone()];
