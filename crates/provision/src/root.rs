@@ -4,6 +4,7 @@
 //! `RESOLVE_IN_ROOT`): an absolute symlink or a `..` in the tree cannot lead out of it. Files appear whole: they
 //! are written beside their place under a temporary name and renamed.
 
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -193,21 +194,21 @@ impl Root {
         .map_err(|errno| RootError::new("rename", from, errno))
     }
 
-    /// Removes the temporary files that a cut left beside `path`.
+    /// Removes the temporary files that a cut left in a directory while it wrote files of these names.
     ///
     /// # Errors
     /// When one cannot be removed.
-    pub fn remove_leftovers(&self, path: &str) -> Result<()> {
-        let (parent, name) = path.rsplit_once('/').unwrap_or(("", path));
-        let parent = if parent.is_empty() { "/" } else { parent };
-        let prefix = format!("{}-", temp_stem(name));
-        if self.stat(parent)?.is_none_or(|stat| stat.kind != FileType::Directory) {
+    pub fn remove_leftovers(&self, dir: &str, names: &BTreeSet<&str>) -> Result<()> {
+        if self.stat(dir)?.is_none_or(|stat| stat.kind != FileType::Directory) {
             return Ok(());
         }
-        for found in self.list(parent)? {
-            let serial = found.strip_prefix(&prefix);
-            if serial.is_some_and(|serial| !serial.is_empty() && serial.bytes().all(|b| b.is_ascii_digit())) {
-                self.remove(&format!("{}/{found}", parent.trim_end_matches('/')))?;
+        let stems: BTreeSet<String> = names.iter().map(|name| temp_stem(name)).collect();
+        for found in self.list(dir)? {
+            let ours = found.rsplit_once('-').is_some_and(|(stem, serial)| {
+                stems.contains(stem) && !serial.is_empty() && serial.bytes().all(|b| b.is_ascii_digit())
+            });
+            if ours {
+                self.remove(&format!("{}/{found}", dir.trim_end_matches('/')))?;
             }
         }
         Ok(())

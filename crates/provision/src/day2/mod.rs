@@ -10,12 +10,12 @@
 //! [`journal`] the undo journal; [`apply`] carries a change out under it; [`drift`] compares a machine with its
 //! declaration.
 
-//pub mod apply;
+pub mod apply;
 pub mod baseline;
 pub mod change;
 pub mod declaration;
-//pub mod drift;
-//pub mod journal;
+pub mod drift;
+pub mod journal;
 mod nodes;
 mod units;
 mod users;

@@ -133,7 +133,7 @@ fn unit_path(below: &str, path: &str, want: &Expectation, asked: &mut Asked, dra
         None => {
             // A unit file, an alias or a mask.
             let is_unit_now = matches!(want, Some(Shape::File(_)));
-            let was_file = draft.now.nodes.get(path).is_some();
+            let was_file = draft.now.nodes.contains_key(path);
             let of_os = draft.now.vendor_units.contains_key(below);
             if matches!(want, Some(Shape::Directory { .. })) || below.ends_with(".d") {
                 return;
@@ -168,7 +168,7 @@ fn unit_path(below: &str, path: &str, want: &Expectation, asked: &mut Asked, dra
 fn pod_path(pod: &str, path: &str, want: &Expectation, asked: &mut Asked, draft: &Draft<'_>) {
     let unit = format!("pod@{pod}.service");
     let is_file = want.get(path).is_some_and(Option::is_some);
-    let was_file = draft.now.nodes.get(path).is_some();
+    let was_file = draft.now.nodes.contains_key(path);
     match (was_file, is_file) {
         (true, false) => drop(asked.stop.insert(unit, "its declaration goes".into())),
         (false, true) => drop(asked.start.insert(unit, "it is declared".into())),

@@ -10,7 +10,7 @@ use crate::net::http::HttpSettings;
 use crate::plan::action::Base;
 use crate::root::{Attributes, RootError};
 
-pub(super) fn write(
+pub(crate) fn write(
     path: &str,
     attributes: Attributes,
     base: &Base,

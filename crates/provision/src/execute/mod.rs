@@ -13,6 +13,7 @@ use crate::fetch::resource::{Net, ResourceError};
 use crate::net::http::HttpSettings;
 use crate::plan::{Action, Plan, Step};
 use crate::root::{Root, RootError};
+pub(crate) use files::write as write_file;
 pub use programs::{ProgramError, Programs, SystemPrograms};
 
 /// Everything that a step may touch.
