@@ -8,6 +8,9 @@ use base64::engine::general_purpose::STANDARD;
 /// Length in bytes below which gzip cannot be shorter: its frame alone is 18 bytes, 24 in base64.
 const GZIP_MIN_BYTES: usize = 32;
 
+/// What Go's compressor, by which upstream decides, ends a stream with and ours does not: an empty stored block.
+const GO_TRAILER_BYTES: usize = 5;
+
 /// A data URL with `contents`, and the compression to set for it: none when `given` already says how the user
 /// compressed them, else `gzip`, or empty so that no parent's value is inherited.
 pub(crate) fn encode(contents: &[u8], given: Option<&str>, compress: bool) -> (String, Option<&'static str>) {
@@ -17,7 +20,7 @@ pub(crate) fn encode(contents: &[u8], given: Option<&str>, compress: bool) -> (S
     let shorter = base64_len.min(escaped_len);
     if !user_compressed && compress && shorter > GZIP_MIN_BYTES {
         let packed = gzip(contents);
-        let packed_len = ";base64,".len() + packed.len().div_ceil(3) * 4;
+        let packed_len = ";base64,".len() + (packed.len() + GO_TRAILER_BYTES).div_ceil(3) * 4;
         if packed_len + "gzip".len() < shorter {
             return (base64_url(&packed), Some("gzip"));
         }

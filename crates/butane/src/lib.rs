@@ -1,12 +1,12 @@
 //! Butane YAML to Ignition JSON, with upstream's verdicts and output, and a source map back to the YAML.
 //!
-//! Variant `fcos` 1.0 to 1.7 is read; the others are refused by name for now.
+//! Variants: `fcos` 1.0 to 1.8-experimental, `flatcar`, `openshift` (a MachineConfig comes out), `r4e`, `fiot`.
 //!
 //! Principles:
-//! - The source is read by the same table as Ignition (`ignition_spec::section!`), under its snake_case names; only
-//!   sections that Butane adds to are declared again, in [`source`].
-//! - Text to tree ([`yaml`](crate)), tree to sections, Butane's own rules, translation, Ignition's rules on the output:
-//!   each step reports all it finds, and the next is taken only when there is no error.
+//! - The source is read by Ignition's own table under its snake_case names. What Butane adds is taken out of the tree
+//!   first ([`split`](crate)) by the tables of [`fields`], which say what exists in which version of which variant.
+//! - Text to tree ([`yaml`](crate)), tree to sections, Butane's own rules ([`rules`]), translation, Ignition's rules on
+//!   the output: each step reports all it finds, and the next is taken only when there is no error.
 //! - Positions are those of the YAML, always: what is made is traced to what asked for it.
 //! - No I/O but through [`Files`].
 //!
@@ -19,31 +19,33 @@
 #![forbid(unsafe_code)]
 
 mod boot;
+mod compile;
 mod dataurl;
+pub mod fields;
 pub mod files;
+mod goyaml;
 pub mod map;
 mod mode;
 mod mount;
+mod openshift;
 mod origins;
-mod rules;
+mod quadlets;
+mod resources;
+pub mod rules;
 mod scalar;
-pub mod source;
+mod split;
 mod translate;
 mod trees;
 pub mod variant;
 pub mod yaml;
 
-use ignition_spec::check::Checker;
-use ignition_spec::path::Naming;
-use ignition_spec::read::{Reader, document};
-use ignition_spec::report::{Entry, Report, Rule};
-use ignition_spec::{Config, Parsed, Positions, Spec};
+use ignition_spec::report::{Entry, Report};
+use ignition_spec::{Config, Parsed, Spec};
 
+pub use compile::{Refusal, Stage};
 pub use files::{FileError, Files, Folder};
 pub use map::{Source, SourceMap};
-
-/// Warnings, and they were to count as errors.
-pub const STRICT: Rule = Rule { code: "strict", text: "Config produced warnings and --strict was specified" };
+pub use rules::STRICT;
 
 /// How to transpile.
 #[derive(Clone, Copy, Default)]
@@ -56,14 +58,16 @@ pub struct Options<'o> {
     pub pretty: bool,
     /// Contents are never compressed.
     pub no_compression: bool,
+    /// The Ignition config alone, where the variant has something around it.
+    pub raw: bool,
 }
 
 impl std::fmt::Debug for Options<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Self { files, strict, pretty, no_compression } = self;
+        let Self { files, strict, pretty, no_compression, raw } = self;
         let mut out = f.debug_struct("Options");
         out.field("files", &files.is_some()).field("strict", strict).field("pretty", pretty);
-        out.field("no_compression", no_compression).finish()
+        out.field("no_compression", no_compression).field("raw", raw).finish()
     }
 }
 
@@ -72,6 +76,8 @@ impl std::fmt::Debug for Options<'_> {
 pub struct Output {
     /// The config as JSON, with no line end after it.
     pub json: Vec<u8>,
+    /// The MachineConfig as YAML around it, for `openshift` that is not asked for raw; with no line end after it.
+    pub machine_config: Option<Vec<u8>>,
     /// The config, of the spec that the variant's version stands for.
     pub config: Config,
     /// That spec.
@@ -84,55 +90,23 @@ pub struct Output {
 
 /// Makes an Ignition config of a Butane text. The report of a refusal has positions in the YAML.
 pub fn transpile(text: &[u8], options: &Options<'_>) -> Result<Output, Report> {
-    let empty =
-        ignition_spec::tree::Node { position: (1, 1), value: ignition_spec::tree::Value::Map(Vec::new()) };
-    let text = yaml::decode(text)?;
-    let tree = yaml::parse(&text)?.unwrap_or(empty);
-    if !matches!(tree.value, ignition_spec::tree::Value::Map(_)) && !tree.value.is_null() {
-        let message = format!("expected an object, found {}", tree.value.kind());
-        return Err(Report::of(
-            Entry::error(ignition_spec::read::WRONG_TYPE, "$").at(tree.position).message(message),
-        ));
-    }
-    let dialect = variant::Dialect::of(&tree)?;
-    let mut reader = Reader::new(Naming::Snake, dialect.spec, dialect.hidden());
-    let source: source::Config = document(&tree, &mut reader);
-    if !reader.errors.is_empty() {
-        return Err(reader.errors);
-    }
-    let positions = Positions::of(&tree, false);
-    let mut report = reader.warnings;
-    let refuse = |mut report: Report| {
-        positions.locate(&mut report);
-        Err(report)
-    };
-    Checker::new(Naming::Snake, dialect.spec, source::OWNER, &mut report).rules(&source);
-    if report.is_fatal() {
-        return refuse(report);
-    }
-    let (config, origins, mut found) =
-        translate::translate(source, dialect, options.files, !options.no_compression);
-    report.entries.append(&mut found.entries);
-    if report.is_fatal() {
-        return refuse(report);
-    }
-    let mut checker = Checker::new(Naming::Camel, dialect.spec, ignition_spec::config::OWNER, &mut found);
-    checker.duplicates(&config);
-    checker.rules(&config);
-    for entry in &mut found.entries {
-        entry.path = origins.source(&entry.path);
-    }
-    report.entries.append(&mut found.entries);
-    if options.strict && !report.is_empty() && !report.is_fatal() {
+    transpile_staged(text, options).map_err(|refusal| refusal.report)
+}
+
+/// Like [`transpile`], and a refusal says how far the config came.
+pub fn transpile_staged(text: &[u8], options: &Options<'_>) -> Result<Output, Refusal> {
+    let text = yaml::decode(text).map_err(Refusal::unread)?;
+    let compiled = compile::compile(&text, 0, options)?;
+    let compile::Compiled { dialect, config, root, origins, positions, mut report } = compiled;
+    if options.strict && !report.is_empty() {
         report.push(Entry::error(STRICT, ""));
+        return Err(Refusal { stage: Stage::Output, report });
     }
-    if report.is_fatal() {
-        return refuse(report);
-    }
-    positions.locate(&mut report);
     let json = if options.pretty { config.to_json_pretty() } else { config.to_json() };
     let map = SourceMap::of(&json, &origins, &positions);
-    Ok(Output { json, config, spec: dialect.spec, report, map })
+    let wrapped = dialect.variant == variant::Variant::Openshift && !options.raw;
+    let machine_config = wrapped.then(|| openshift::machine_config(&config, &root));
+    Ok(Output { json, machine_config, config, spec: dialect.spec, report, map })
 }
 
 /// A config of either kind, as a machine may be given one.
@@ -155,7 +129,7 @@ pub fn read(bytes: &[u8], options: &Options<'_>) -> Result<Document, Report> {
         return Ok(Document { parsed, transpiled: None });
     }
     if is_butane(bytes) {
-        let output = transpile(bytes, options)?;
+        let output = transpile(bytes, &Options { raw: true, ..*options })?;
         let parsed = ignition_spec::parse(&output.json)?;
         return Ok(Document { parsed, transpiled: Some(output) });
     }

@@ -25,7 +25,7 @@ impl SourceMap {
         let mut map = Self::default();
         if let Ok(tree) = json::parse(config) {
             let mut path = String::from("$");
-            map.visit(&tree, &mut path, (0, 0), &|path| positions.nearest(&origins.source(path)));
+            map.visit(&tree, &mut path, (0, 0), &|path| positions.nearest(&origins.place(path).path));
         }
         map
     }

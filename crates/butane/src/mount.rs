@@ -2,40 +2,40 @@
 
 use std::fmt::Write as _;
 
-use ignition_spec::Config;
-use ignition_spec::check::is_true;
-use ignition_spec::config::Unit;
+use ignition_spec::config::{Filesystem, Unit};
+use ignition_spec::{Config, Spec};
 
 use crate::origins::Origins;
-use crate::source::{self, Filesystem};
+use crate::split::Sugar;
 
-/// The units that `config` asks for, as a config to be merged under it; nothing when it has no filesystems.
-pub(crate) fn units(config: &source::Config) -> Option<(Config, Origins)> {
+/// The units that the source asks for, as a config to be merged under `config`; nothing when it asks for none.
+/// Swap units came with 3.3; before, swap was mounted like all else.
+pub(crate) fn units(config: &Config, sugar: &Sugar, spec: Spec, text: usize) -> Option<(Config, Origins)> {
     let filesystems = &config.storage.filesystems;
-    let wanted = filesystems.iter().enumerate().filter(|(_, filesystem)| is_true(filesystem.with_mount_unit));
+    let wanted = filesystems.iter().enumerate().filter(|(at, _)| sugar.has_mount_unit(*at));
     let mut generated = Config::default();
-    let mut origins = Origins::default();
+    let mut origins = Origins::of(text);
     for (at, filesystem) in wanted {
         let index = generated.systemd.units.len();
         origins
             .whole(format!("$.systemd.units.{index}"), format!("$.storage.filesystems.{at}.with_mount_unit"));
-        generated.systemd.units.push(unit(filesystem, is_remote(config, &filesystem.device)));
+        let swap = filesystem.format.as_deref() == Some("swap") && spec.minor_number() >= 3;
+        generated.systemd.units.push(unit(filesystem, swap, is_remote(config, &filesystem.device)));
     }
     (!generated.systemd.units.is_empty()).then_some((generated, origins))
 }
 
 /// True for a LUKS volume that a Tang server unlocks: it needs the network.
-fn is_remote(config: &source::Config, device: &str) -> bool {
+fn is_remote(config: &Config, device: &str) -> bool {
     let name = device.strip_prefix("/dev/mapper/").or(device.strip_prefix("/dev/disk/by-id/dm-name-"));
     let Some(name) = name else { return false };
     config.storage.luks.iter().any(|luks| luks.name == name && !luks.clevis.tang.is_empty())
 }
 
-fn unit(filesystem: &Filesystem, remote: bool) -> Unit {
+fn unit(filesystem: &Filesystem, swap: bool, remote: bool) -> Unit {
     let device = &filesystem.device;
     let path = filesystem.path.as_deref().unwrap_or_default();
     let format = filesystem.format.as_deref().unwrap_or_default();
-    let swap = format == "swap";
     let mut options = filesystem.mount_options.clone();
     if remote {
         options.push("_netdev".into());

@@ -17,9 +17,20 @@ enum Origin {
     Moved(String),
 }
 
+/// A place in one of the texts that an output was made of.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Place {
+    /// The text: 0 is the document itself, the others are fragments.
+    pub(crate) text: usize,
+    /// The path in it.
+    pub(crate) path: String,
+}
+
 /// The origins of an output.
 #[derive(Debug, Default)]
 pub(crate) struct Origins {
+    /// The text that recorded and mirrored paths are of.
+    text: usize,
     recorded: HashMap<String, Origin>,
     below: Below,
 }
@@ -34,9 +45,25 @@ enum Below {
 }
 
 impl Origins {
+    /// The origins of an output that mirrors `text`.
+    pub(crate) fn of(text: usize) -> Self {
+        Self { text, ..Self::default() }
+    }
+
     /// `output` and all below it come from `source`.
     pub(crate) fn whole(&mut self, output: impl Into<String>, source: impl Into<String>) {
         self.recorded.insert(output.into(), Origin::Whole(source.into()));
+    }
+
+    /// The entry `at` of the list `list` comes from `source`, and so does the list if that is its first. Gives the
+    /// entry's path.
+    pub(crate) fn added(&mut self, list: &str, at: usize, source: &str) -> String {
+        let entry = format!("{list}.{at}");
+        if at == 0 {
+            self.whole(list, source);
+        }
+        self.whole(&entry, source);
+        entry
     }
 
     /// `output` is the source's `source`.
@@ -44,40 +71,44 @@ impl Origins {
         self.recorded.insert(output.into(), Origin::Moved(source.into()));
     }
 
-    /// The origins of a merge of `child` over `parent`.
-    pub(crate) fn merged(transcript: Transcript, parent: Origins, child: Origins) -> Self {
+    /// The origins of a merge of `child` over `parent`; what is recorded in it is of `text`.
+    pub(crate) fn merged(text: usize, transcript: Transcript, parent: Origins, child: Origins) -> Self {
         let below = Below::Merged { transcript, parent: Box::new(parent), child: Box::new(child) };
-        Self { recorded: HashMap::new(), below }
+        Self { text, recorded: HashMap::new(), below }
     }
 
-    /// The path in the source that `output` came from.
-    pub(crate) fn source(&self, output: &str) -> String {
+    fn here(&self, path: String) -> Place {
+        Place { text: self.text, path }
+    }
+
+    /// The place that `output` came from.
+    pub(crate) fn place(&self, output: &str) -> Place {
         if !self.recorded.is_empty() {
             let mut prefix = Some(output);
             while let Some(here) = prefix {
                 match self.recorded.get(here) {
-                    Some(Origin::Whole(source)) => return source.clone(),
+                    Some(Origin::Whole(source)) => return self.here(source.clone()),
                     Some(Origin::Moved(source)) => {
-                        return format!("{source}{}", snake(&output[here.len()..]));
+                        return self.here(format!("{source}{}", snake(&output[here.len()..])));
                     }
                     None => prefix = ignition_spec::path::parent(here),
                 }
             }
         }
         match &self.below {
-            Below::Mirror if output == "$.ignition.version" => "$.version".into(),
-            Below::Mirror => snake(output),
+            Below::Mirror if output == "$.ignition.version" => self.here("$.version".into()),
+            Below::Mirror => self.here(snake(output)),
             Below::Merged { transcript, parent, child } => match transcript.origin(output) {
-                Some((Side::Parent, path)) => parent.source(&path),
-                Some((Side::Child, path)) => child.source(&path),
-                None => child.source(output),
+                Some((Side::Parent, path)) => parent.place(&path),
+                Some((Side::Child, path)) => child.place(&path),
+                None => child.place(output),
             },
         }
     }
 }
 
 /// `sizeMiB` as `size_mib`, `httpHeaders` as `http_headers`.
-fn snake(path: &str) -> String {
+pub(crate) fn snake(path: &str) -> String {
     let mut out = String::with_capacity(path.len() + 8);
     for char in path.replace("MiB", "Mib").chars() {
         if char.is_ascii_uppercase() {
@@ -103,7 +134,7 @@ mod tests {
             ("$.storage.disks.0.partitions.1.sizeMiB", "$.storage.disks.0.partitions.1.size_mib"),
             ("$.ignition.version", "$.version"),
         ] {
-            assert_eq!(origins.source(output), source);
+            assert_eq!(origins.place(output).path, source);
         }
     }
 }

@@ -1,22 +1,15 @@
-//! From the source's sections to an Ignition config, with the origins of what does not mirror the source.
+//! From the source to an Ignition config, with the origins of what does not mirror the source.
 
 use ignition_spec::Config;
-use ignition_spec::config as ign;
-use ignition_spec::report::{Entry, Report, Rule};
+use ignition_spec::config::{PasswdUser, Resource, Unit};
+use ignition_spec::report::{Entry, Report};
 
 use crate::files::{FileError, Files};
 use crate::origins::Origins;
-use crate::source;
-use crate::variant::Dialect;
-use crate::{boot, dataurl, mount, trees};
-
-/// A local file is needed and there is no files folder.
-pub(crate) const NO_FILES: Rule = Rule {
-    code: "no-files-dir",
-    text: "local file paths are relative to a files directory that must be specified with -d/--files-dir",
-};
-/// A local file cannot be read.
-pub(crate) const FILE: Rule = Rule { code: "local-file", text: "local file cannot be read" };
+use crate::rules::{FILE, NO_FILES};
+use crate::split::{Contents, Sugar};
+use crate::variant::{Dialect, Variant};
+use crate::{boot, dataurl, mount, openshift, quadlets, resources, trees};
 
 /// What translating needs and collects.
 pub(crate) struct Translator<'t> {
@@ -24,36 +17,50 @@ pub(crate) struct Translator<'t> {
     pub(crate) files: Option<&'t dyn Files>,
     /// Whether contents may be compressed.
     pub(crate) compress: bool,
+    /// The text that is translated.
+    pub(crate) text: usize,
     pub(crate) origins: Origins,
     /// Entries with paths of the source.
     pub(crate) report: Report,
 }
 
-/// The config that `source` stands for. Its report has entries about the source; Ignition's rules are for the caller.
-pub(crate) fn translate(
-    source: source::Config,
-    dialect: Dialect,
-    files: Option<&dyn Files>,
-    compress: bool,
-) -> (Config, Origins, Report) {
-    let mut translator =
-        Translator { dialect, files, compress, origins: Origins::default(), report: Report::default() };
-    let generated = mount::units(&source);
-    let device = source.boot_device.clone();
-    let grub = source.grub.clone();
-    let source_trees = source.storage.trees.clone();
-    let mut config = translator.config(source);
-    if let Some((units, origins)) = generated {
-        config = translator.merge_over(&units, origins, &config);
+impl<'t> Translator<'t> {
+    /// A translator of the text with the number `text`.
+    pub(crate) fn new(dialect: Dialect, files: Option<&'t dyn Files>, compress: bool, text: usize) -> Self {
+        // The operator ignored compression at first.
+        let compress = compress && !(dialect.variant == Variant::Openshift && dialect.minor < 10);
+        Self { dialect, files, compress, text, origins: Origins::of(text), report: Report::default() }
     }
-    trees::add(&mut translator, &mut config, &source_trees);
-    if !translator.report.is_fatal() {
-        boot::add(&mut translator, &mut config, &device, &grub);
-    }
-    (config, translator.origins, translator.report)
-}
 
-impl Translator<'_> {
+    /// Makes of `config`, which was read from the source, what the source stands for. The report has entries about the
+    /// source; Ignition's rules are for the caller. `raw` asks for an Ignition config where the variant has another
+    /// form.
+    pub(crate) fn translate(&mut self, mut config: Config, sugar: &Sugar, raw: bool) -> Config {
+        config.ignition.version = self.dialect.spec.to_string();
+        if self.dialect.spec.minor_number() < 3 {
+            // A target was no optional field then: it is written even when empty.
+            config.storage.links.iter_mut().for_each(|link| drop(link.target.get_or_insert_default()));
+        }
+        self.contents(&mut config, sugar);
+        self.users(&mut config, sugar);
+        self.units(&mut config, sugar);
+        if let Some((units, origins)) = mount::units(&config, sugar, self.dialect.spec, self.text) {
+            config = self.merge_over(&units, origins, &config);
+        }
+        trees::add(self, &mut config, &sugar.trees);
+        quadlets::add(self, &mut config, &sugar.quadlets);
+        if self.report.is_fatal() {
+            return config;
+        }
+        if self.dialect.fcos().is_some() {
+            boot::add(self, &mut config, &sugar.root.boot_device, &sugar.root.grub);
+        }
+        if self.dialect.variant == Variant::Openshift {
+            openshift::finish(self, &mut config, &sugar.root, raw);
+        }
+        config
+    }
+
     /// `config` merged over `generated`.
     pub(crate) fn merge_over(
         &mut self,
@@ -63,8 +70,14 @@ impl Translator<'_> {
     ) -> Config {
         let (merged, transcript) = ignition_spec::merge(generated, config);
         let of_config = std::mem::take(&mut self.origins);
-        self.origins = Origins::merged(transcript, of_generated, of_config);
+        self.origins = Origins::merged(self.text, transcript, of_generated, of_config);
         merged
+    }
+
+    /// Reports `entry`, whose path is one of the output.
+    pub(crate) fn report_output(&mut self, mut entry: Entry) {
+        entry.path = self.origins.place(&entry.path).path;
+        self.report.push(entry);
     }
 
     /// Reports `error` at `path` of the source.
@@ -73,7 +86,7 @@ impl Translator<'_> {
     }
 
     /// The content of the local file `local`, named at `path` of the source.
-    fn read(&mut self, local: &str, path: &str) -> Option<Vec<u8>> {
+    pub(crate) fn read(&mut self, local: &str, path: &str) -> Option<Vec<u8>> {
         let Some(files) = self.files else {
             self.report.push(Entry::error(NO_FILES, path));
             return None;
@@ -81,62 +94,26 @@ impl Translator<'_> {
         files.read(local).map_err(|error| self.file_error(path, &error)).ok()
     }
 
-    fn config(&mut self, from: source::Config) -> Config {
-        let ignition = from.ignition;
-        Config {
-            ignition: ign::Ignition {
-                config: ign::IgnitionConfig {
-                    merge: self.resources(ignition.config.merge, "$.ignition.config.merge"),
-                    replace: self.resource(ignition.config.replace, "$.ignition.config.replace"),
-                },
-                proxy: ignition.proxy,
-                security: ign::Security {
-                    tls: ign::Tls {
-                        certificate_authorities: self.resources(
-                            ignition.security.tls.certificate_authorities,
-                            "$.ignition.security.tls.certificateAuthorities",
-                        ),
-                    },
-                },
-                timeouts: ignition.timeouts,
-                version: self.dialect.spec.to_string(),
-            },
-            kernel_arguments: from.kernel_arguments,
-            passwd: ign::Passwd { groups: from.passwd.groups, users: self.users(from.passwd.users) },
-            storage: self.storage(from.storage),
-            systemd: self.systemd(from.systemd),
-        }
-    }
-
-    fn resources(&mut self, from: Vec<source::Resource>, output: &str) -> Vec<ign::Resource> {
-        let each = |(at, resource)| self.resource(resource, &format!("{output}.{at}"));
-        from.into_iter().enumerate().map(each).collect()
-    }
-
-    /// A resource whose path in the output is `output`; that in the source is the same in snake_case.
-    fn resource(&mut self, from: source::Resource, output: &str) -> ign::Resource {
-        let mut to = ign::Resource {
-            compression: from.compression,
-            http_headers: from.http_headers,
-            source: from.source,
-            verification: from.verification,
-        };
-        if let Some(local) = &from.local {
-            let at = format!("{}.local", self.origins.source(output));
-            if let Some(contents) = self.read(local, &at) {
-                self.embed(&mut to, &contents, output, &at);
+    /// Puts inline and local contents into their resources.
+    fn contents(&mut self, config: &mut Config, sugar: &Sugar) {
+        for contents in &sugar.resources {
+            let Contents { source, output, inserted, .. } = contents;
+            let Some(resource) = resources::at(config, output) else { continue };
+            if let Some(local) = &inserted.local {
+                let at = format!("{source}.local");
+                if let Some(contents) = self.read(local, &at) {
+                    self.embed(resource, &contents, output, &at);
+                }
+            }
+            if let Some(inline) = &inserted.inline {
+                self.embed(resource, inline.as_bytes(), output, &format!("{source}.inline"));
             }
         }
-        if let Some(inline) = &from.inline {
-            let at = format!("{}.inline", self.origins.source(output));
-            self.embed(&mut to, inline.as_bytes(), output, &at);
-        }
-        to
     }
 
-    fn embed(&mut self, to: &mut ign::Resource, contents: &[u8], output: &str, source: &str) {
+    fn embed(&mut self, to: &mut Resource, contents: &[u8], output: &str, source: &str) {
         self.origins.moved(format!("{output}.source"), source);
-        if self.dialect.minor == 0 {
+        if self.dialect.spec == ignition_spec::Spec::OLDEST {
             to.source = Some(dataurl::escape(contents));
             return;
         }
@@ -148,136 +125,58 @@ impl Translator<'_> {
         }
     }
 
-    fn users(&mut self, from: Vec<source::PasswdUser>) -> Vec<ign::PasswdUser> {
-        from.into_iter().enumerate().map(|(at, user)| self.user(at, user)).collect()
-    }
-
-    fn user(&mut self, at: usize, from: source::PasswdUser) -> ign::PasswdUser {
-        let mut keys = from.ssh_authorized_keys;
-        if !from.ssh_authorized_keys_local.is_empty() {
-            self.local_keys(at, &from.ssh_authorized_keys_local, &mut keys);
+    /// Adds the keys of users that are in local files.
+    fn users(&mut self, config: &mut Config, sugar: &Sugar) {
+        if sugar.users.is_empty() {
+            return;
         }
-        ign::PasswdUser {
-            gecos: from.gecos,
-            groups: from.groups,
-            home_dir: from.home_dir,
-            name: from.name,
-            no_create_home: from.no_create_home,
-            no_log_init: from.no_log_init,
-            no_user_group: from.no_user_group,
-            password_hash: from.password_hash,
-            primary_group: from.primary_group,
-            ssh_authorized_keys: keys,
-            shell: from.shell,
-            should_exist: from.should_exist,
-            system: from.system,
-            uid: from.uid,
+        for (at, user) in config.passwd.users.iter_mut().enumerate() {
+            if let Some(keys) = sugar.users.get(&format!("$.passwd.users.{at}")) {
+                self.local_keys(at, &keys.ssh_authorized_keys_local, user);
+            }
         }
     }
 
-    fn local_keys(&mut self, user: usize, files: &[String], keys: &mut Vec<String>) {
-        let list = format!("$.passwd.users.{user}.ssh_authorized_keys_local");
-        if self.files.is_none() {
+    fn local_keys(&mut self, at: usize, files: &[String], user: &mut PasswdUser) {
+        let list = format!("$.passwd.users.{at}.ssh_authorized_keys_local");
+        if self.files.is_none() && !files.is_empty() {
             return self.report.push(Entry::error(NO_FILES, list));
         }
-        for (at, file) in files.iter().enumerate() {
-            let source = format!("{list}.{at}");
+        let keys = &mut user.ssh_authorized_keys;
+        for (number, file) in files.iter().enumerate() {
+            let source = format!("{list}.{number}");
             let Some(contents) = self.read(file, &source) else { continue };
             for line in String::from_utf8_lossy(&contents).split('\n') {
                 let line = line.strip_suffix('\r').unwrap_or(line);
                 if !line.is_empty() {
-                    self.origins
-                        .moved(format!("$.passwd.users.{user}.sshAuthorizedKeys.{}", keys.len()), &source);
+                    let output = format!("$.passwd.users.{at}.sshAuthorizedKeys.{}", keys.len());
+                    self.origins.moved(output, &source);
                     keys.push(line.to_owned());
                 }
             }
         }
     }
 
-    fn storage(&mut self, from: source::Storage) -> ign::Storage {
-        ign::Storage {
-            directories: from.directories,
-            disks: from.disks,
-            files: from.files.into_iter().enumerate().map(|(at, file)| self.file(at, file)).collect(),
-            filesystems: from.filesystems.into_iter().map(filesystem).collect(),
-            links: from.links,
-            luks: from.luks.into_iter().enumerate().map(|(at, luks)| self.luks(at, luks)).collect(),
-            raid: from.raid,
+    /// Puts local contents into units and drop-ins.
+    fn units(&mut self, config: &mut Config, sugar: &Sugar) {
+        if sugar.units.is_empty() {
+            return;
+        }
+        for (at, unit) in config.systemd.units.iter_mut().enumerate() {
+            let path = format!("$.systemd.units.{at}");
+            let Unit { contents, dropins, .. } = unit;
+            self.unit_contents(contents, sugar, &path);
+            for (at, dropin) in dropins.iter_mut().enumerate() {
+                self.unit_contents(&mut dropin.contents, sugar, &format!("{path}.dropins.{at}"));
+            }
         }
     }
 
-    fn file(&mut self, at: usize, from: source::File) -> ign::File {
-        ign::File {
-            group: from.group,
-            overwrite: from.overwrite,
-            path: from.path,
-            user: from.user,
-            append: self.resources(from.append, &format!("$.storage.files.{at}.append")),
-            contents: self.resource(from.contents, &format!("$.storage.files.{at}.contents")),
-            mode: from.mode,
-        }
-    }
-
-    fn luks(&mut self, at: usize, from: source::Luks) -> ign::Luks {
-        ign::Luks {
-            cex: from.cex,
-            clevis: from.clevis,
-            device: from.device,
-            discard: from.discard,
-            key_file: self.resource(from.key_file, &format!("$.storage.luks.{at}.keyFile")),
-            label: from.label,
-            name: from.name,
-            open_options: from.open_options,
-            options: from.options,
-            uuid: from.uuid,
-            wipe_volume: from.wipe_volume,
-        }
-    }
-
-    fn systemd(&mut self, from: source::Systemd) -> ign::Systemd {
-        ign::Systemd {
-            units: from.units.into_iter().enumerate().map(|(at, unit)| self.unit(at, unit)).collect(),
-        }
-    }
-
-    fn unit(&mut self, at: usize, from: source::Unit) -> ign::Unit {
-        let path = format!("$.systemd.units.{at}");
-        let dropins = from.dropins.into_iter().enumerate().map(|(at, dropin)| ign::Dropin {
-            contents: self.unit_contents(
-                dropin.contents,
-                &dropin.contents_local,
-                &format!("{path}.dropins.{at}"),
-            ),
-            name: dropin.name,
-        });
-        let dropins = dropins.collect();
-        ign::Unit {
-            contents: self.unit_contents(from.contents, &from.contents_local, &path),
-            dropins,
-            enabled: from.enabled,
-            mask: from.mask,
-            name: from.name,
-        }
-    }
-
-    fn unit_contents(&mut self, given: Option<String>, local: &Option<String>, path: &str) -> Option<String> {
-        let Some(local) = local.as_ref().filter(|local| !local.is_empty()) else { return given };
+    fn unit_contents(&mut self, contents: &mut Option<String>, sugar: &Sugar, path: &str) {
+        let local = sugar.units.get(path).and_then(|unit| unit.contents_local.as_deref());
+        let Some(local) = local.filter(|local| !local.is_empty()) else { return };
         let source = format!("{path}.contents_local");
-        let contents = self.read(local, &source)?;
+        *contents = self.read(local, &source).map(|text| String::from_utf8_lossy(&text).into_owned());
         self.origins.moved(format!("{path}.contents"), source);
-        Some(String::from_utf8_lossy(&contents).into_owned())
-    }
-}
-
-fn filesystem(from: source::Filesystem) -> ign::Filesystem {
-    ign::Filesystem {
-        device: from.device,
-        format: from.format,
-        label: from.label,
-        mount_options: from.mount_options,
-        options: from.options,
-        path: from.path,
-        uuid: from.uuid,
-        wipe_filesystem: from.wipe_filesystem,
     }
 }

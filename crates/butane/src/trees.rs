@@ -9,16 +9,10 @@ use ignition_spec::gopath;
 use ignition_spec::report::{Entry, Rule};
 
 use crate::dataurl;
+use crate::fields::Tree;
 use crate::files::{Files, TreeEntry};
-use crate::source::Tree;
-use crate::translate::{NO_FILES, Translator};
-
-/// A tree would replace what the config says.
-const NODE_EXISTS: Rule =
-    Rule { code: "tree-conflict", text: "matching filesystem node has existing contents or different type" };
-/// Sockets and devices cannot be copied.
-const FILE_TYPE: Rule =
-    Rule { code: "tree-file-type", text: "trees may only contain files, directories, and symlinks" };
+use crate::rules::{FILE_TYPE, NO_FILES, NODE_EXISTS};
+use crate::translate::Translator;
 
 /// Adds what `trees` hold to `config`.
 pub(crate) fn add(translator: &mut Translator<'_>, config: &mut Config, trees: &[Tree]) {
@@ -39,14 +33,14 @@ pub(crate) fn add(translator: &mut Translator<'_>, config: &mut Config, trees: &
 }
 
 /// Where the nodes of a config are, by path.
-struct Nodes {
-    files: HashMap<String, usize>,
-    directories: HashMap<String, usize>,
-    links: HashMap<String, usize>,
+pub(crate) struct Nodes {
+    pub(crate) files: HashMap<String, usize>,
+    pub(crate) directories: HashMap<String, usize>,
+    pub(crate) links: HashMap<String, usize>,
 }
 
 impl Nodes {
-    fn of(config: &Config) -> Self {
+    pub(crate) fn of(config: &Config) -> Self {
         let storage = &config.storage;
         let index = |paths: Vec<&String>| {
             paths.into_iter().enumerate().map(|(at, path)| (path.clone(), at)).collect()
@@ -58,7 +52,8 @@ impl Nodes {
         }
     }
 
-    fn has(&self, path: &str) -> bool {
+    /// Whether anything is at `path`.
+    pub(crate) fn has(&self, path: &str) -> bool {
         [&self.files, &self.directories, &self.links].iter().any(|nodes| nodes.contains_key(path))
     }
 }
@@ -102,7 +97,7 @@ impl Copy<'_, '_> {
             return Err(NODE_EXISTS);
         }
         let directories = &mut self.config.storage.directories;
-        self.translator.origins.whole(format!("$.storage.directories.{}", directories.len()), &self.source);
+        self.translator.origins.added("$.storage.directories", directories.len(), &self.source);
         self.nodes.directories.insert(path.clone(), directories.len());
         let mode = Some(self.tree.dir_mode.unwrap_or(0o755));
         directories.push(Directory { path, mode, user, group, overwrite: None });
@@ -117,7 +112,7 @@ impl Copy<'_, '_> {
             Some(&index) => index,
             None if self.nodes.has(&path) => return Err(NODE_EXISTS),
             None => {
-                self.translator.origins.whole(format!("$.storage.files.{}", files.len()), &self.source);
+                self.translator.origins.added("$.storage.files", files.len(), &self.source);
                 self.nodes.files.insert(path.clone(), files.len());
                 files.push(File { path, user, group, ..File::default() });
                 files.len() - 1
@@ -154,7 +149,7 @@ impl Copy<'_, '_> {
             Some(&index) => index,
             None if self.nodes.has(&path) => return Err(NODE_EXISTS),
             None => {
-                self.translator.origins.whole(format!("$.storage.links.{}", links.len()), &self.source);
+                self.translator.origins.added("$.storage.links", links.len(), &self.source);
                 self.nodes.links.insert(path.clone(), links.len());
                 links.push(Link { path, user, group, ..Link::default() });
                 links.len() - 1

@@ -5,20 +5,23 @@
 use std::borrow::Cow;
 use std::collections::HashMap;
 
-use ignition_spec::report::{Entry, Position, Report, Rule};
+use ignition_spec::report::{Entry, Position, Report};
 use ignition_spec::tree::{Member, Node, Plain, Value};
 use saphyr_parser::{Event, Parser, ScalarStyle, Span, StrInput, Tag};
 
+use crate::rules::SYNTAX;
 use crate::scalar;
-
-/// The text is no YAML.
-pub const SYNTAX: Rule = Rule { code: "yaml-syntax", text: "invalid YAML" };
 
 /// How many nodes aliases may add to a document. A config of 5 MB has some 100,000 nodes in all.
 const ALIASED_NODES_MAX: usize = 400_000;
 
 /// Depth beyond which containers come out as null: configs nest about ten deep, and what walks a tree may recurse.
 const DEPTH_MAX: usize = 64;
+
+/// Parses the first document of `text`; nothing when there is none.
+pub fn document(text: &str) -> Result<Option<Node<'_>>, Report> {
+    parse(text)
+}
 
 /// Parses the first document of `text`; nothing when there is none.
 pub(crate) fn parse(text: &str) -> Result<Option<Node<'_>>, Report> {

@@ -52,6 +52,7 @@ impl<'r> Reader<'r> {
             return;
         };
         for (at, member) in members.iter().enumerate() {
+            let is_repeated = members[..at].iter().any(|earlier| earlier.key == member.key);
             match self.find(S::FIELDS, &member.key) {
                 Some((index, exact)) => {
                     let field = &S::FIELDS[index];
@@ -63,10 +64,11 @@ impl<'r> Reader<'r> {
                         // Upstream's search for unused keys does not look into what such a key has.
                         self.warnings.entries.truncate(warned);
                         self.unused::<S>(member);
-                    } else if members[..at].iter().any(|earlier| earlier.key == member.key) {
+                    } else if is_repeated {
                         self.repeated(member);
                     }
                 }
+                None if is_repeated && self.path.naming() == Naming::Snake => self.repeated(member),
                 None => self.unused::<S>(member),
             }
         }

@@ -27,22 +27,25 @@ struct Butane {
 
 /// What the program `butane` does.
 pub(crate) fn butane() -> ExitCode {
-    let args = Butane::parse().args;
+    let mut args = Butane::parse().args;
     let input = match input::read(args.file.as_deref()) {
         Ok(input) => input,
         Err(error) => return fail(error.to_human().trim_end()),
     };
-    let (report, output) = match args.transpile(&input) {
-        Ok(output) => (output.report.clone(), Some(output)),
-        Err(report) => (report, None),
+    let strict = std::mem::take(&mut args.strict);
+    let outcome = args.transpile(&input);
+    let report = match &outcome {
+        Ok(output) => &output.report,
+        Err(refusal) => &refusal.report,
     };
-    let told = input::tell(&report, &input, Columns::Characters, args.style());
+    let told = input::tell(report, &input, Columns::Characters, args.style());
     if !told.is_empty() {
         cli::say(told.trim_end());
     }
-    match output {
-        None => fail("Error translating config: config is not valid"),
-        Some(output) => match args.deliver(&input, &output) {
+    match outcome {
+        Err(refusal) => fail(&format!("Error translating config: {}", refusal.closing())),
+        Ok(output) if strict && !output.report.is_empty() => fail(butane::STRICT.text),
+        Ok(output) => match args.deliver(&input, &output) {
             Ok(()) => ExitCode::SUCCESS,
             Err(error) => fail(error.to_human().trim_end()),
         },

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use butane::{Folder, Options, Output};
+use butane::{Folder, Options, Output, Refusal};
 use cli::{Error, Kind};
 use ignition_spec::Report;
 use ignition_spec::excerpt::Columns;
@@ -57,25 +57,26 @@ impl Args {
     }
 
     /// Transpiles `input`.
-    pub(crate) fn transpile(&self, input: &Input) -> Result<Output, Report> {
+    pub(crate) fn transpile(&self, input: &Input) -> Result<Output, Refusal> {
         let folder = self.files_dir.as_ref().map(Folder::new);
         let options = Options {
             files: folder.as_ref().map(|folder| folder as &dyn butane::Files),
             strict: self.strict,
             pretty: self.pretty,
+            raw: self.raw,
             ..Options::default()
         };
-        butane::transpile(&input.bytes, &options)
+        butane::transpile_staged(&input.bytes, &options)
     }
 
     /// Writes what was asked for. A line end follows the config, as upstream's.
     pub(crate) fn deliver(&self, input: &Input, output: &Output) -> Result<(), Error> {
-        let mut json = output.json.clone();
-        json.push(b'\n');
+        let mut text = output.machine_config.as_ref().unwrap_or(&output.json).clone();
+        text.push(b'\n');
         if let Some(path) = &self.source_map {
-            input::write(Some(path), &source_map(input, output, &json))?;
+            input::write(Some(path), &source_map(input, output, &text))?;
         }
-        if self.check { Ok(()) } else { input::write(self.output.as_ref(), &json) }
+        if self.check { Ok(()) } else { input::write(self.output.as_ref(), &text) }
     }
 }
 
@@ -93,7 +94,7 @@ fn source_map(input: &Input, output: &Output, json: &[u8]) -> Vec<u8> {
 /// Runs the verb.
 pub(crate) fn run(args: &Args) -> Result<ExitCode, Error> {
     let input = input::read(args.file.as_deref())?;
-    let output = args.transpile(&input).map_err(|report| refusal(&report, &input, args.style()))?;
+    let output = args.transpile(&input).map_err(|refused| refusal(&refused.report, &input, args.style()))?;
     let told = input::tell(&output.report, &input, Columns::Characters, args.style());
     if !told.is_empty() {
         cli::say(told.trim_end());

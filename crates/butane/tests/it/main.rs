@@ -1,6 +1,6 @@
-//! Integration tests of `butane`.
-#![allow(clippy::print_stderr, reason = "tests say what they skip and measure")]
+//! The crate's tests, one binary.
 
+mod differences;
 mod properties;
 mod transpile;
 mod verdicts;

@@ -65,10 +65,10 @@ fn unknown_keys_have_hints() {
 }
 
 #[test]
-fn other_variants_are_refused_by_name() {
+fn unknown_variants_are_refused_with_a_list() {
     assert_eq!(
-        refuse("variant: flatcar\nversion: 1.0.0\n"),
-        "error at $.variant, line 1 col 10: variant flatcar is not supported by this version of Orlop"
+        refuse("variant: flatcar\nversion: 1.9.0\n"),
+        "error at $.version, line 2 col 10: No translator exists for variant flatcar with version 1.9.0"
     );
 }
 

@@ -1,0 +1,360 @@
+//! What a source must keep to; Ignition's rules are checked on the output.
+
+use std::collections::HashSet;
+
+use ignition_spec::check::{self, Checker, is_true, non_empty};
+use ignition_spec::config::{self as ignition, Config, Filesystem};
+use ignition_spec::json;
+use ignition_spec::path::Naming;
+use ignition_spec::read::{Reader, document};
+use ignition_spec::report::{Entry, Report, Rule};
+use ignition_spec::version::{Spec, VersionError};
+
+use super::*;
+use crate::fields::{
+    self, BootDevice, BootDeviceLuks, BootDeviceMirror, GrubUser, OpenShift, Quadlet, QuadletDropin,
+};
+use crate::split::{Contents, Sugar};
+use crate::variant::{Dialect, Variant};
+use crate::{mode, quadlets};
+
+/// The boot disk as FCOS names it.
+const BOOT_DISK: &str = "/dev/disk/by-id/coreos-boot-disk";
+
+/// The kernel argument that Crypto Express needs on OpenShift.
+const CEX_ARGUMENT: &str = "rd.luks.key=/etc/luks/cex.key";
+
+/// What the source breaks; entries have paths of the source and no positions.
+pub(crate) fn check(config: &Config, sugar: &Sugar, dialect: Dialect) -> Report {
+    let mut report = Report::default();
+    let mut source = Source { config, sugar, dialect, report: &mut report };
+    source.across();
+    source.resources();
+    source.modes();
+    source.filesystems();
+    source.units();
+    source.trees_and_quadlets();
+    if dialect.variant == Variant::Openshift {
+        source.machine_config();
+    }
+    Checker::new(Naming::Snake, dialect.spec, fields::OWNER, &mut report).rules(&sugar.root);
+    report
+}
+
+struct Source<'s> {
+    config: &'s Config,
+    sugar: &'s Sugar,
+    dialect: Dialect,
+    report: &'s mut Report,
+}
+
+impl Source<'_> {
+    fn error(&mut self, rule: Rule, path: impl Into<String>) {
+        self.report.push(Entry::error(rule, path));
+    }
+
+    fn warning(&mut self, rule: Rule, path: impl Into<String>) {
+        self.report.push(Entry::warning(rule, path));
+    }
+
+    fn since(&self, minor: u8) -> bool {
+        self.dialect.spec.minor_number() >= minor
+    }
+
+    /// Rules that look across sections; all came with fcos 1.6, and openshift has none of them.
+    fn across(&mut self) {
+        let openshift = self.dialect.variant == Variant::Openshift;
+        if openshift || self.dialect.fcos().is_none_or(|minor| minor < 6) {
+            return;
+        }
+        let mirrored: HashSet<&str> =
+            self.sugar.root.boot_device.mirror.devices.iter().map(String::as_str).collect();
+        for (at, disk) in self.config.storage.disks.iter().enumerate() {
+            if disk.device == BOOT_DISK || is_true(disk.wipe_table) || mirrored.contains(disk.device.as_str())
+            {
+                continue;
+            }
+            for (number, partition) in disk.partitions.iter().enumerate() {
+                if partition.number == 0 && partition.label.is_some() {
+                    let path = format!("$.storage.disks.{at}.partitions.{number}.number");
+                    self.warning(REUSE_BY_LABEL, path);
+                }
+            }
+        }
+        for (at, filesystem) in self.config.storage.filesystems.iter().enumerate() {
+            let forbidden = |path: &String| {
+                let inside = |top: &str| {
+                    path.strip_prefix(top).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+                };
+                !inside("/etc") && !inside("/var")
+            };
+            if self.sugar.has_mount_unit(at) && filesystem.path.as_ref().is_some_and(forbidden) {
+                self.error(MOUNT_FORBIDDEN, format!("$.storage.filesystems.{at}.path"));
+            }
+        }
+    }
+
+    /// A resource has one source.
+    fn resources(&mut self) {
+        let sugar = self.sugar;
+        sugar.resources.iter().for_each(|contents| self.resource(contents));
+    }
+
+    fn resource(&mut self, contents: &Contents) {
+        let Contents { source: path, inserted, has_source, .. } = contents;
+        let given: Vec<&'static str> = [
+            ("local", inserted.local.is_some()),
+            ("inline", inserted.inline.is_some()),
+            ("source", *has_source),
+        ]
+        .into_iter()
+        .filter_map(|(name, given)| given.then_some(name))
+        .collect();
+        if given.len() > 1 {
+            let last = if self.since(1) { given[given.len() - 1] } else { "inline" };
+            return self.error(TOO_MANY_SOURCES, format!("{path}.{last}"));
+        }
+        let of_config = path.starts_with("$.ignition.config");
+        if let Some(text) = inserted.inline.as_deref().filter(|_| of_config && self.since(1)) {
+            self.inline_config(path, text);
+        }
+    }
+
+    /// An inline config that is merged must be valid, unless it is of another version.
+    fn inline_config(&mut self, path: &str, text: &str) {
+        match judge(text, self.dialect.spec) {
+            Err(inner) => {
+                self.pass_on(path, inner);
+                self.error(INLINE_CONFIG, format!("{path}.inline"));
+            }
+            Ok(None) => self.warning(INLINE_VERSION, format!("{path}.version")),
+            Ok(Some(inner)) => self.pass_on(path, inner),
+        }
+    }
+
+    /// Reports the entries about an inline config at the place of the inline text.
+    fn pass_on(&mut self, path: &str, inner: Report) {
+        for entry in inner.entries {
+            let message = format!("in the inline config: {entry}");
+            let path = format!("{path}.inline");
+            self.report.push(Entry { path, position: None, message: message.into(), ..entry });
+        }
+    }
+
+    /// Modes are in octal.
+    fn modes(&mut self) {
+        for (at, directory) in self.config.storage.directories.iter().enumerate() {
+            if directory.mode.is_some_and(|mode| mode::looks_decimal(mode, true)) {
+                self.warning(DECIMAL_MODE, format!("$.storage.directories.{at}.mode"));
+            }
+        }
+        for (at, file) in self.config.storage.files.iter().enumerate() {
+            if file.mode.is_some_and(|mode| mode::looks_decimal(mode, false)) {
+                self.warning(DECIMAL_MODE, format!("$.storage.files.{at}.mode"));
+            }
+        }
+    }
+
+    fn filesystems(&mut self) {
+        for (at, filesystem) in self.config.storage.filesystems.iter().enumerate() {
+            if self.sugar.has_mount_unit(at) {
+                self.mount_unit(at, filesystem);
+            }
+        }
+    }
+
+    /// What a mount unit needs. Swap units came with 3.3.
+    fn mount_unit(&mut self, at: usize, filesystem: &Filesystem) {
+        let no_path = non_empty(&filesystem.path).is_none();
+        let format = non_empty(&filesystem.format);
+        let needs_path = if self.since(3) { format.is_some_and(|format| format != "swap") } else { true };
+        if no_path && needs_path {
+            self.error(MOUNT_NO_PATH, format!("$.storage.filesystems.{at}.path"));
+        }
+        if format.is_none() {
+            self.error(MOUNT_NO_FORMAT, format!("$.storage.filesystems.{at}.format"));
+        }
+    }
+
+    /// A unit, and a drop-in, has one content.
+    fn units(&mut self) {
+        if self.sugar.units.is_empty() {
+            return;
+        }
+        for (at, unit) in self.config.systemd.units.iter().enumerate() {
+            let path = format!("$.systemd.units.{at}");
+            self.unit(&path, unit.contents.is_some());
+            for (at, dropin) in unit.dropins.iter().enumerate() {
+                self.unit(&format!("{path}.dropins.{at}"), dropin.contents.is_some());
+            }
+        }
+    }
+
+    fn unit(&mut self, path: &str, has_contents: bool) {
+        let local = self.sugar.units.get(path).is_some_and(|unit| unit.contents_local.is_some());
+        if has_contents && local {
+            self.error(TOO_MANY_UNIT_SOURCES, format!("{path}.contents_local"));
+        }
+    }
+
+    fn trees_and_quadlets(&mut self) {
+        for (at, tree) in self.sugar.trees.iter().enumerate() {
+            if tree.local.is_empty() {
+                self.error(TREE_NO_LOCAL, format!("$.storage.trees.{at}"));
+            }
+        }
+        for (at, quadlet) in self.sugar.quadlets.iter().enumerate() {
+            let path = format!("$.systemd.quadlets.{at}");
+            self.quadlet(&path, quadlet);
+            for (at, dropin) in quadlet.dropins.iter().enumerate() {
+                let QuadletDropin { contents, contents_local, .. } = dropin;
+                if contents.is_some() && contents_local.is_some() {
+                    self.error(TOO_MANY_UNIT_SOURCES, format!("{path}.dropins.{at}.contents_local"));
+                }
+            }
+        }
+    }
+
+    fn quadlet(&mut self, path: &str, quadlet: &Quadlet) {
+        let Quadlet { contents, contents_local, .. } = quadlet;
+        if !quadlets::has_extension(&quadlet.name) {
+            return self.error(QUADLET_EXTENSION, format!("{path}.name"));
+        }
+        let given = [("contents", contents.is_some()), ("contents_local", contents_local.is_some())];
+        if quadlets::template(&quadlet.name).is_some() {
+            for (key, _) in given.iter().filter(|(_, given)| *given) {
+                self.error(QUADLET_INSTANCE, format!("{path}.{key}"));
+            }
+        } else if given.iter().all(|(_, given)| *given) {
+            self.error(TOO_MANY_UNIT_SOURCES, format!("{path}.contents_local"));
+        }
+    }
+
+    /// What a MachineConfig needs beside the Ignition config.
+    fn machine_config(&mut self) {
+        let root = &self.sugar.root;
+        let role = root.metadata.labels.get("machineconfiguration.openshift.io/role");
+        if root.metadata.name.is_empty() {
+            self.error(MC_NAME, "$.metadata.name");
+        }
+        if role.is_none_or(String::is_empty) {
+            self.error(MC_ROLE, "$.metadata.labels");
+        }
+        if !self.since(5) || root.openshift.kernel_arguments.iter().any(|argument| argument == CEX_ARGUMENT) {
+            return;
+        }
+        let volumes = &self.config.storage.luks;
+        let of_root = volumes.iter().any(|luks| is_true(luks.cex.enabled) && luks.name == "root");
+        for wants in [is_true(root.boot_device.luks.cex.enabled), of_root] {
+            if wants {
+                self.error(MC_CEX_ARGUMENT, "$.openshift.kernel_arguments");
+            }
+        }
+    }
+}
+
+/// What is wrong with the Ignition config `text` by the rules of `spec`; nothing when it is of another version.
+fn judge(text: &str, spec: Spec) -> Result<Option<Report>, Report> {
+    let tree = json::parse(text.as_bytes())?;
+    let mut reader = Reader::new(Naming::Camel, spec, &[]);
+    let config: Config = document(&tree, &mut reader);
+    if !reader.errors.is_empty() {
+        return Err(reader.errors);
+    }
+    let version = Spec::parse(&config.ignition.version);
+    if version == Err(VersionError::Unsupported) || version.is_ok_and(|version| version != spec) {
+        return Ok(None);
+    }
+    let mut report = check::validate(&config, spec);
+    report.entries.append(&mut reader.warnings.entries);
+    ignition_spec::Positions::of(&tree, true).locate(&mut report);
+    Ok(Some(report))
+}
+
+/// Layouts, and what goes with which.
+pub(crate) fn boot_device(device: &BootDevice, checker: &mut Checker<'_>) {
+    let mirror = !device.mirror.devices.is_empty();
+    if mirror && device.layout.is_none() {
+        match checker.since(6) {
+            true => checker.error(&[&"mirror"], MIRROR_LAYOUT),
+            false => checker.warning(&[&"mirror"], MIRROR_LAYOUT),
+        }
+    }
+    if let Some(layout) = &device.layout {
+        boot_layout(layout, device, checker);
+        if layout.starts_with("s390x") && mirror && checker.since(5) {
+            checker.error(&[&"layout"], MIRROR_S390X);
+        }
+    }
+    let luks = &device.luks;
+    if is_true(luks.cex.enabled) {
+        match &device.layout {
+            None => checker.error(&[&"luks", &"cex"], CEX_LAYOUT),
+            Some(layout) if !layout.starts_with("s390x") => checker.error(&[&"layout"], CEX_LAYOUT),
+            Some(_) => {}
+        }
+        if !luks.tang.is_empty() || is_true(luks.tpm2) {
+            checker.error(&[&"luks"], check::volumes::CEX_CLEVIS);
+        }
+    }
+    // Upstream calls this rule here, and its walk calls it again.
+    if device.mirror.devices.len() == 1 {
+        checker.error(&[&"mirror", &"devices"], MIRROR_ONE);
+    }
+}
+
+fn boot_layout(layout: &str, device: &BootDevice, checker: &mut Checker<'_>) {
+    let disk_stem = match layout {
+        "aarch64" | "ppc64le" | "x86_64" => return,
+        _ if !checker.since(5) => return checker.error(&[&"layout"], LAYOUT_LEGACY),
+        "s390x-virt" => return,
+        "s390x-eckd" => "/dev/dasd",
+        "s390x-zfcp" => "/dev/sd",
+        _ => return checker.error(&[&"layout"], LAYOUT),
+    };
+    match non_empty(&device.luks.device) {
+        None => checker.error(&[&"layout"], LUKS_DEVICE),
+        Some(disk) => {
+            // The name may stand anywhere before its letter, as upstream's pattern has it.
+            let letter = disk.ends_with(|char: char| char.is_ascii_lowercase());
+            if !letter || !disk[..disk.len() - 1].ends_with(disk_stem) {
+                checker.error(&[&"layout"], LUKS_DEVICE_NAME);
+            }
+        }
+    }
+}
+
+/// A LUKS device needs a way to unlock it.
+pub(crate) fn boot_device_luks(luks: &BootDeviceLuks, checker: &mut Checker<'_>) {
+    if non_empty(&luks.device).is_none() || !checker.since(6) {
+        return;
+    }
+    let tang = luks.tang.iter().any(|tang| *tang != ignition::Tang::default());
+    if !tang && !is_true(luks.tpm2) && !is_true(luks.cex.enabled) {
+        checker.error(&[&"luks"], LUKS_METHOD);
+    }
+}
+
+/// A mirror has two sides.
+pub(crate) fn boot_device_mirror(mirror: &BootDeviceMirror, checker: &mut Checker<'_>) {
+    if mirror.devices.len() == 1 {
+        checker.error(&[&"devices"], MIRROR_ONE);
+    }
+}
+
+/// A user of the boot loader has a name and a password.
+pub(crate) fn grub_user(user: &GrubUser, checker: &mut Checker<'_>) {
+    if user.name.is_empty() {
+        checker.error(&[&"name"], GRUB_NAME);
+    }
+    if non_empty(&user.password_hash).is_none() {
+        checker.error(&[&"password_hash"], GRUB_PASSWORD);
+    }
+}
+
+/// There are two kernels.
+pub(crate) fn openshift(openshift: &OpenShift, checker: &mut Checker<'_>) {
+    if !matches!(openshift.kernel_type.as_deref(), None | Some("" | "default" | "realtime")) {
+        checker.error(&[&"kernel_type"], MC_KERNEL_TYPE);
+    }
+}
