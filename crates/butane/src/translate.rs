@@ -39,7 +39,9 @@ impl<'t> Translator<'t> {
         config.ignition.version = self.dialect.spec.to_string();
         if self.dialect.spec.minor_number() < 3 {
             // A target was no optional field then: it is written even when empty.
-            config.storage.links.iter_mut().for_each(|link| drop(link.target.get_or_insert_default()));
+            for link in &mut config.storage.links {
+                link.target.get_or_insert_default();
+            }
         }
         self.contents(&mut config, sugar);
         self.users(&mut config, sugar);
