@@ -328,8 +328,8 @@ fn double_quoted(text: &str, out: &mut String) {
             _ => {
                 let code = u32::from(char);
                 let _ = match code {
-                    ..=0xff => write!(out, "\\x{code:02X}"),
-                    ..=0xffff => write!(out, "\\u{code:04X}"),
+                    0..=0xff => write!(out, "\\x{code:02X}"),
+                    0x100..=0xffff => write!(out, "\\u{code:04X}"),
                     _ => write!(out, "\\U{code:08X}"),
                 };
             }
