@@ -108,7 +108,7 @@ const LINES: &[Lines] = &[
     Lines {
         name: "removed beside automatic partitions",
         explain: |theirs, _| {
-            theirs.retain(|line| !line.contains("shouldExist is false for a partition and other"))
+            theirs.retain(|line| !line.contains("shouldExist is false for a partition and other"));
         },
     },
     // An empty `custom` asks for nothing; later specs agree.

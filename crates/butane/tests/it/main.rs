@@ -1,4 +1,5 @@
-//! The crate's tests, one binary.
+//! Integration tests of `butane`.
+#![allow(clippy::print_stderr, reason = "tests say what they skip and measure")]
 
 mod differences;
 mod properties;
