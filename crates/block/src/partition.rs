@@ -9,9 +9,11 @@
 //! | yes | yes | no | keep if it matches; else resize if asked for and only the size differs; else refused |
 //! | yes | yes | yes | keep if it matches, else delete and create |
 //!
-//! A partition matches when every attribute that is given is equal; a start or size of 0 is compared with what a fresh
-//! layout would give. Deletions come first; then the numbered partitions by number, then the others as listed. A start
-//! of 0 is the start of the largest free block, a size of 0 is all of it.
+//! A partition matches when every attribute that is given is equal. Starts and sizes of 0 are compared with the **fresh
+//! layout**: where all partitions of the config would come to lie if those that exist of them were taken out and all were
+//! made in their order, numbered ones first. In it an unset start or size is that of the existing partition, or 0 when
+//! `wipePartitionEntry` allows to replace it. A start of 0 is the start of the largest free block, aligned to 1 MiB; a
+//! size of 0 reaches to the end of the free block, as `sgdisk --new` has it.
 
 use serde::{Deserialize, Serialize};
 
@@ -22,7 +24,7 @@ use crate::gpt::{self, GptError, Guid};
 const ALIGN_BYTES: u64 = 1 << 20;
 
 /// One partition, GUIDs as text.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Partition {
     /// Number from 1.
     pub number: u32,
@@ -72,6 +74,8 @@ pub struct Wanted {
     pub wipe_entry: bool,
     /// Whether an existing one of another size may be resized.
     pub resize: bool,
+    /// Number of the partition that an earlier, unfinished run made for this wish: it is kept where it is.
+    pub made: Option<u32>,
 }
 
 /// What becomes of the partition of a wish.
@@ -91,6 +95,16 @@ pub enum Change {
 }
 
 impl Change {
+    /// The partition that changes.
+    pub fn number(self) -> Option<u32> {
+        match self {
+            Self::Keep => None,
+            Self::Create(number) | Self::Delete(number) | Self::Resize(number) | Self::Replace(number) => {
+                Some(number)
+            }
+        }
+    }
+
     /// Whether data of a partition may be lost.
     pub fn is_destructive(self) -> bool {
         !matches!(self, Self::Keep | Self::Create(_))
@@ -157,7 +171,7 @@ impl Table {
         mib.saturating_mul(self.align())
     }
 
-    /// Free blocks of whole MiB: first and last sector.
+    /// Free blocks: first sector, aligned to a MiB, and last sector.
     fn free(&self) -> Vec<(u64, u64)> {
         let align = self.align();
         let mut used: Vec<(u64, u64)> = self.partitions.iter().map(|part| (part.first, part.last)).collect();
@@ -166,32 +180,34 @@ impl Table {
         let mut blocks = Vec::new();
         let mut from = self.first_usable;
         for (first, last) in used {
-            let (start, end) = (from.next_multiple_of(align), first / align * align);
-            if start < end {
-                blocks.push((start, end - 1));
+            let start = from.next_multiple_of(align);
+            if start < first {
+                blocks.push((start, first - 1));
             }
             from = from.max(last.saturating_add(1));
         }
         blocks
     }
 
-    /// First and last sector for a wish, `None` when there is no room.
-    fn lay_out(&self, start_mib: Option<u64>, size_mib: Option<u64>) -> Option<(u64, u64)> {
+    /// First and last sector for a start and a size in sectors (0: largest free block, and to its end); `None` when
+    /// there is no room.
+    fn lay_out(&self, start: u64, size: u64) -> Option<(u64, u64)> {
         let blocks = self.free();
-        let (first, block_last) = match start_mib {
-            None | Some(0) => {
-                *blocks.iter().max_by_key(|(first, last)| (last - first, std::cmp::Reverse(*first)))?
+        let (first, block_last) = if start == 0 {
+            *blocks.iter().max_by_key(|(first, last)| (last - first, std::cmp::Reverse(*first)))?
+        } else {
+            // An existing partition may start anywhere, so blocks are looked at without alignment here.
+            let taken = |part: &&Partition| (part.first..=part.last).contains(&start);
+            if start < self.first_usable
+                || start > self.last_usable
+                || self.partitions.iter().any(|p| taken(&p))
+            {
+                return None;
             }
-            Some(mib) => {
-                let first = self.mib(mib);
-                let (_, last) = *blocks.iter().find(|(from, to)| (*from..=*to).contains(&first))?;
-                (first, last)
-            }
+            let next = self.partitions.iter().map(|part| part.first).filter(|first| *first > start).min();
+            (start, next.map_or(self.last_usable, |next| next - 1))
         };
-        let last = match size_mib {
-            None | Some(0) => block_last,
-            Some(mib) => first.checked_add(self.mib(mib))? - 1,
-        };
+        let last = if size == 0 { block_last } else { first.checked_add(size)? - 1 };
         (last <= block_last).then_some((first, last))
     }
 
@@ -203,10 +219,6 @@ impl Table {
 
     fn get(&self, number: u32) -> Option<&Partition> {
         self.partitions.iter().find(|part| part.number == number)
-    }
-
-    fn next_number(&self) -> u32 {
-        (1..).find(|number| self.get(*number).is_none()).unwrap_or(1)
     }
 }
 
@@ -237,67 +249,127 @@ pub type Decision = Result<(Table, Vec<Change>), Vec<(usize, PartitionError)>>;
 /// # Errors
 /// All wishes that cannot be granted, each with its index.
 pub fn decide(before: &Table, wanted: &[Wanted]) -> Decision {
-    let mut table = before.clone();
-    let mut changes: Vec<Option<Change>> = vec![None; wanted.len()];
     let mut errors = Vec::new();
     for (index, wish) in wanted.iter().enumerate() {
-        match judge(before, wish) {
-            Ok(change) => {
-                if let Change::Delete(number) | Change::Replace(number) = change {
-                    table = table.without(number);
-                }
-                changes[index] = Some(change);
-            }
+        errors.extend(check(before, wish).err().map(|error| (index, error)));
+    }
+    if !errors.is_empty() {
+        return Err(errors);
+    }
+    let numbers = numbers(before, wanted);
+    let places = fresh_layout(before, wanted, &numbers).map_err(|error| vec![error])?;
+    let mut changes = Vec::new();
+    for (index, wish) in wanted.iter().enumerate() {
+        match judge(before, wish, numbers[index], places[index], wanted) {
+            Ok(change) => changes.push(change),
             Err(error) => errors.push((index, error)),
         }
     }
-    let mut order: Vec<usize> = (0..wanted.len()).collect();
-    order.sort_by_key(|index| (wanted[*index].number == 0, wanted[*index].number));
-    for index in order {
-        let wish = &wanted[index];
-        let made = match changes[index] {
-            Some(Change::Create(0)) => {
-                let number = table.next_number();
-                changes[index] = Some(Change::Create(number));
-                create(&mut table, wish, number)
-            }
-            Some(Change::Create(number) | Change::Replace(number)) => create(&mut table, wish, number),
-            Some(Change::Resize(number)) => resize(&mut table, wish, number),
-            _ => Ok(()),
-        };
-        errors.extend(made.err().map(|error| (index, error)));
+    if !errors.is_empty() {
+        return Err(errors);
     }
-    table.partitions.sort_by_key(|part| part.number);
-    if errors.is_empty() { Ok((table, changes.into_iter().flatten().collect())) } else { Err(errors) }
+    Ok((change_table(before, wanted, &changes, &places), changes))
 }
 
-fn judge(before: &Table, wish: &Wanted) -> Result<Change, PartitionError> {
-    let number = wish.number;
+/// What is wrong with a wish on its own.
+fn check(before: &Table, wish: &Wanted) -> Result<(), PartitionError> {
     for guid in wish.guid.iter().chain(&wish.type_guid) {
         guid.parse::<Guid>().map_err(|_| PartitionError::Guid { guid: guid.clone() })?;
     }
-    let Some(found) = before.get(number) else {
-        let labelled = wish.label.as_ref().filter(|label| !label.is_empty());
-        let taken = labelled.and_then(|label| before.partitions.iter().find(|part| part.label == *label));
-        return match taken {
-            Some(part) if number == 0 && !wish.absent => {
-                Err(PartitionError::LabelTaken { number: part.number, label: part.label.clone() })
-            }
-            _ if wish.absent => Ok(Change::Keep),
-            _ => Ok(Change::Create(number)),
-        };
-    };
-    if wish.absent {
-        return if wish.wipe_entry {
-            Ok(Change::Delete(number))
+    let label = wish.label.as_deref().filter(|label| !label.is_empty());
+    let taken = |part: &&Partition| Some(part.label.as_str()) == label;
+    match before.partitions.iter().find(taken) {
+        Some(part) if wish.number == 0 && wish.made.is_none() && !wish.absent => {
+            Err(PartitionError::LabelTaken { number: part.number, label: part.label.clone() })
+        }
+        _ => Ok(()),
+    }
+}
+
+/// The number of each wish: its own, or the next one that nothing has and no other wish asks for.
+fn numbers(before: &Table, wanted: &[Wanted]) -> Vec<u32> {
+    let mut used: std::collections::BTreeSet<u32> =
+        before.partitions.iter().map(|part| part.number).collect();
+    for wish in wanted.iter().filter(|wish| wish.number != 0) {
+        if wish.absent {
+            used.remove(&wish.number);
         } else {
-            Err(PartitionError::Unwanted { number })
+            used.insert(wish.number);
+        }
+    }
+    let own = |wish: &Wanted| if wish.number == 0 { wish.made } else { Some(wish.number) };
+    let next = |wish: &Wanted| {
+        own(wish).unwrap_or_else(|| {
+            let number = (1..).find(|number| !used.contains(number)).unwrap_or(1);
+            used.insert(number);
+            number
+        })
+    };
+    wanted.iter().map(next).collect()
+}
+
+/// The partition that a wish is about. A number that was chosen for it is nobody's, or of one that goes.
+fn existing<'a>(before: &'a Table, wish: &Wanted, number: u32) -> Option<&'a Partition> {
+    before.get(number).filter(|_| wish.number != 0 || wish.made.is_some())
+}
+
+type Place = Option<(u64, u64)>;
+
+/// Where each wish would come to lie; `None` for those that shall not exist.
+fn fresh_layout(
+    before: &Table,
+    wanted: &[Wanted],
+    numbers: &[u32],
+) -> Result<Vec<Place>, (usize, PartitionError)> {
+    let mut table = before.clone();
+    // What was made for a wish, and what does not ask for another place, stays where it is.
+    table.partitions.retain(|part| !numbers.contains(&part.number));
+    let mut places = vec![None; wanted.len()];
+    let mut order: Vec<usize> = (0..wanted.len()).filter(|index| !wanted[*index].absent).collect();
+    order.sort_by_key(|index| wanted[*index].number == 0);
+    for index in order {
+        let wish = &wanted[index];
+        let found = existing(before, wish, numbers[index]);
+        let kept = found.filter(|_| !wish.wipe_entry);
+        let mib = |mib: Option<u64>| mib.map(|mib| before.mib(mib));
+        let place = match found.filter(|_| wish.made.is_some()) {
+            Some(found) => Some((found.first, found.last)),
+            None => {
+                let start = mib(wish.start_mib).or(kept.map(|part| part.first)).unwrap_or(0);
+                let size = mib(wish.size_mib).or(kept.map(|part| part.last + 1 - part.first)).unwrap_or(0);
+                table.lay_out(start, size)
+            }
+        };
+        let Some((first, last)) = place else { return Err((index, no_room(wish))) };
+        table.partitions.push(Partition { number: numbers[index], first, last, ..Partition::default() });
+        places[index] = Some((first, last));
+    }
+    Ok(places)
+}
+
+/// The table of decisions.
+fn judge(
+    before: &Table,
+    wish: &Wanted,
+    number: u32,
+    place: Place,
+    wanted: &[Wanted],
+) -> Result<Change, PartitionError> {
+    let Some(found) = existing(before, wish, number) else {
+        return Ok(if wish.absent { Change::Keep } else { Change::Create(number) });
+    };
+    let made_anew = || wanted.iter().any(|other| other.number == number && !other.absent);
+    if wish.absent {
+        return match wish.wipe_entry {
+            // Another wish of this number says what comes in its place.
+            _ if made_anew() => Ok(Change::Keep),
+            true => Ok(Change::Delete(number)),
+            false => Err(PartitionError::Unwanted { number }),
         };
     }
-    let fresh = before.without(number);
-    match differences(&fresh, found, wish).as_slice() {
+    match differences(before, found, wish, place).as_slice() {
         [] => Ok(Change::Keep),
-        [(Attribute::Size, _)] if wish.resize => Ok(Change::Resize(number)),
+        [(Attribute::Size, _)] if wish.resize && !wish.wipe_entry => Ok(Change::Resize(number)),
         _ if wish.wipe_entry => Ok(Change::Replace(number)),
         [(_, what), ..] => Err(PartitionError::Differs { number, what: what.clone() }),
     }
@@ -309,8 +381,8 @@ enum Attribute {
     Size,
 }
 
-/// What of `found` is not as the wish has it; `fresh` is the table without it.
-fn differences(fresh: &Table, found: &Partition, wish: &Wanted) -> Vec<(Attribute, String)> {
+/// What of `found` is not as the wish has it; `place` is its place in the fresh layout.
+fn differences(table: &Table, found: &Partition, wish: &Wanted, place: Place) -> Vec<(Attribute, String)> {
     let mut list = Vec::new();
     let mut text = |name: &str, wanted: &Option<String>, is: &str| {
         if let Some(wanted) = wanted
@@ -324,50 +396,51 @@ fn differences(fresh: &Table, found: &Partition, wish: &Wanted) -> Vec<(Attribut
     if let Some(label) = wish.label.as_ref().filter(|label| **label != found.label) {
         list.push((Attribute::Other, format!("label ({:?}, not {label:?})", found.label)));
     }
-    let mib = |sectors: u64| sectors / fresh.align();
-    let first = match wish.start_mib {
-        None => found.first,
-        Some(0) => fresh.lay_out(Some(0), None).map_or(found.first, |(first, _)| first),
-        Some(start) => fresh.mib(start),
-    };
+    let (first, last) = place.unwrap_or((found.first, found.last));
+    let mib = |sectors: u64| sectors / table.align();
     if first != found.first {
         list.push((Attribute::Other, format!("start ({} MiB, not {} MiB)", mib(found.first), mib(first))));
     }
-    let sectors = found.last + 1 - found.first;
-    let size = match wish.size_mib {
-        None => sectors,
-        Some(0) => {
-            fresh.lay_out(Some(mib(found.first)), None).map_or(sectors, |(first, last)| last + 1 - first)
-        }
-        Some(size) => fresh.mib(size),
-    };
-    if size != sectors {
-        list.push((Attribute::Size, format!("size ({} MiB, not {} MiB)", mib(sectors), mib(size))));
+    let (is, wanted) = (found.last + 1 - found.first, last + 1 - first);
+    // Tools that align ends leave up to a MiB free at the end of a block; they mean the whole block too.
+    let whole = wish.size_mib.is_none_or(|mib| mib == 0) && is < wanted && wanted - is < table.align();
+    if is != wanted && !whole {
+        list.push((Attribute::Size, format!("size ({} MiB, not {} MiB)", mib(is), mib(wanted))));
     }
     list
 }
 
-fn create(table: &mut Table, wish: &Wanted, number: u32) -> Result<(), PartitionError> {
-    let (first, last) = table.lay_out(wish.start_mib, wish.size_mib).ok_or_else(|| no_room(wish))?;
+/// Carries the changes out on a copy of the table.
+fn change_table(before: &Table, wanted: &[Wanted], changes: &[Change], places: &[Place]) -> Table {
+    let mut table = before.clone();
+    for ((wish, change), place) in wanted.iter().zip(changes).zip(places) {
+        let (number, (first, last)) = match (change, place) {
+            (Change::Keep, _) => continue,
+            (Change::Create(number) | Change::Replace(number) | Change::Resize(number), Some(place)) => {
+                (*number, *place)
+            }
+            (change, _) => {
+                table = table.without(change.number().unwrap_or(0));
+                continue;
+            }
+        };
+        let old = before.get(number).filter(|_| matches!(change, Change::Resize(_))).cloned();
+        table = table.without(number);
+        let part = old.unwrap_or_else(|| new_partition(wish, number));
+        table.partitions.push(Partition { first, last, ..part });
+    }
+    table.partitions.sort_by_key(|part| part.number);
+    table
+}
+
+fn new_partition(wish: &Wanted, number: u32) -> Partition {
     let lower = |text: &Option<String>| text.as_deref().unwrap_or_default().to_ascii_lowercase();
     let type_guid = match wish.type_guid.as_deref() {
         None | Some("") => Guid::LINUX.to_string(),
         Some(guid) => guid.to_ascii_lowercase(),
     };
     let label = wish.label.clone().unwrap_or_default();
-    table.partitions.push(Partition { number, first, last, type_guid, guid: lower(&wish.guid), label });
-    Ok(())
-}
-
-fn resize(table: &mut Table, wish: &Wanted, number: u32) -> Result<(), PartitionError> {
-    let first = table.get(number).map_or(0, |part| part.first);
-    let fresh = table.without(number);
-    let start = first / table.align();
-    let (_, last) = fresh.lay_out(Some(start), wish.size_mib).ok_or_else(|| no_room(wish))?;
-    if let Some(part) = table.partitions.iter_mut().find(|part| part.number == number) {
-        part.last = last;
-    }
-    Ok(())
+    Partition { number, first: 0, last: 0, type_guid, guid: lower(&wish.guid), label }
 }
 
 fn no_room(wish: &Wanted) -> PartitionError {
@@ -405,14 +478,9 @@ mod tests {
     fn disk(parts: &[(u32, u64, u64, &str)]) -> Table {
         let mut table = Table::empty(512, 100 << 20);
         for (number, start, size, label) in parts {
-            let wish = Wanted {
-                number: *number,
-                start_mib: Some(*start),
-                size_mib: Some(*size),
-                label: Some((*label).into()),
-                ..Wanted::default()
-            };
-            create(&mut table, &wish, *number).unwrap();
+            let wish = Wanted { label: Some((*label).into()), ..Wanted::default() };
+            let (first, last) = (start * 2048, (start + size) * 2048 - 1);
+            table.partitions.push(Partition { first, last, ..new_partition(&wish, *number) });
         }
         table
     }
@@ -456,8 +524,9 @@ mod tests {
             [Wanted { size_mib: Some(5), ..wish(0) }, Wanted { size_mib: Some(0), ..wish(3) }, wish(0)];
         let (after, changes) = decide(&before, &wanted).unwrap();
         assert_eq!(changes, [Change::Create(4), Change::Create(3), Change::Create(5)]);
-        // By number first: 3 takes all of 50..99, then 4 takes 5 MiB of 11..40, 5 the rest of it.
+        // Numbered first: 3 takes all behind 50, then 4 takes 5 MiB of 11..40, 5 the rest of it.
         assert_eq!((mib(&after, 3), mib(&after, 4), mib(&after, 5)), ((50, 99), (11, 16), (16, 40)));
+        assert_eq!(after.get(3).unwrap().last, after.last_usable);
         let too_much = [Wanted { size_mib: Some(80), label: Some("x".into()), ..wish(0) }];
         let text = decide(&before, &too_much).unwrap_err()[0].1.to_string();
         assert_eq!(text, "no room for 80 MiB for \"x\" in the largest free block");
@@ -471,6 +540,102 @@ mod tests {
         let half = disk(&[(1, 1, 50, "a")]);
         let (after, changes) = decide(&half, &[Wanted { resize: true, ..all }]).unwrap();
         assert_eq!((changes[0], mib(&after, 1)), (Change::Resize(1), (1, 99)));
+    }
+
+    /// present × should exist × wipe entry × (as wished | another size | another label) × resize: the whole matrix.
+    #[test]
+    fn the_whole_matrix() {
+        let before = disk(&[(1, 1, 10, "a")]);
+        let unwanted = || Err(PartitionError::Unwanted { number: 1 });
+        let differs = |what: &str| Err(PartitionError::Differs { number: 1, what: what.into() });
+        for bits in 0..16_u8 {
+            let [present, exist, wipe, resize] = [0, 1, 2, 3].map(|bit| bits >> bit & 1 == 1);
+            for (case, size, label) in [("same", 10, "a"), ("size", 20, "a"), ("label", 10, "b")] {
+                let number = if present { 1 } else { 2 };
+                let (label, start) = (Some(label.to_owned()), if present { 1 } else { 40 });
+                let wish = Wanted {
+                    number,
+                    label,
+                    start_mib: Some(start),
+                    size_mib: Some(size),
+                    absent: !exist,
+                    wipe_entry: wipe,
+                    resize,
+                    ..Wanted::default()
+                };
+                let expected = match (present, exist, wipe, case) {
+                    (false, false, ..) => Ok(Change::Keep),
+                    (false, true, ..) => Ok(Change::Create(2)),
+                    (true, false, false, _) => unwanted(),
+                    (true, false, true, _) => Ok(Change::Delete(1)),
+                    (true, true, _, "same") => Ok(Change::Keep),
+                    (true, true, true, _) => Ok(Change::Replace(1)),
+                    (true, true, false, "size") if resize => Ok(Change::Resize(1)),
+                    (true, true, false, "size") => differs("size (10 MiB, not 20 MiB)"),
+                    (true, true, false, _) => differs("label (\"a\", not \"b\")"),
+                };
+                let found =
+                    decide(&before, &[wish]).map(|(_, changes)| changes[0]).map_err(|mut e| e.remove(0).1);
+                assert_eq!(
+                    found, expected,
+                    "present {present} exist {exist} wipe {wipe} resize {resize} {case}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn an_unset_place_is_kept_unless_the_entry_may_go() {
+        let before = disk(&[(1, 20, 10, "a")]);
+        let label = || Some("a".to_owned());
+        assert_eq!(decide(&before, &[Wanted { label: label(), ..wish(1) }]).unwrap().1, [Change::Keep]);
+        // Allowed to go it is compared with the largest free block, from the disk's start here.
+        let (after, changes) = decide(&before, &[Wanted { wipe_entry: true, ..wish(1) }]).unwrap();
+        assert_eq!((changes[0], mib(&after, 1)), (Change::Replace(1), (1, 99)));
+        // An end that another tool has aligned means the whole block as well.
+        let whole = disk(&[(1, 1, 98, "a")]);
+        let all = Wanted { start_mib: Some(0), size_mib: Some(0), ..wish(1) };
+        assert_eq!(decide(&whole, &[all]).unwrap().1, [Change::Keep]);
+    }
+
+    #[test]
+    fn the_fresh_layout_is_that_of_all_wishes_together() {
+        let wishes = [
+            Wanted { start_mib: Some(0), size_mib: Some(10), ..wish(1) },
+            Wanted { start_mib: Some(0), size_mib: Some(5), ..wish(2) },
+            Wanted { start_mib: Some(0), size_mib: Some(0), ..wish(3) },
+        ];
+        let (made, changes) = decide(&Table::empty(512, 100 << 20), &wishes).unwrap();
+        assert_eq!(changes, [Change::Create(1), Change::Create(2), Change::Create(3)]);
+        assert_eq!([mib(&made, 1), mib(&made, 2), mib(&made, 3)], [(1, 11), (11, 16), (16, 99)]);
+        assert_eq!(decide(&made, &wishes).unwrap(), (made.clone(), vec![Change::Keep; 3]));
+    }
+
+    #[test]
+    fn a_number_that_is_freed_is_used_again_and_one_wish_may_follow_another() {
+        let before = disk(&[(1, 1, 10, "a"), (2, 20, 10, "b")]);
+        let gone = Wanted { absent: true, wipe_entry: true, ..wish(1) };
+        let (after, changes) =
+            decide(&before, &[gone.clone(), Wanted { size_mib: Some(4), ..wish(0) }]).unwrap();
+        assert_eq!((changes[1], mib(&after, 1)), (Change::Create(1), (30, 34)));
+        let anew = Wanted { label: Some("n".into()), start_mib: Some(1), wipe_entry: true, ..wish(1) };
+        let (after, changes) = decide(&before, &[gone, anew]).unwrap();
+        assert_eq!(changes, [Change::Keep, Change::Replace(1)]);
+        assert_eq!(after.get(1).unwrap().label, "n");
+    }
+
+    #[test]
+    fn what_an_unfinished_run_made_is_kept() {
+        let wishes = |made| {
+            let named =
+                |label: &str, made| Wanted { label: Some(label.into()), made, size_mib: Some(9), ..wish(0) };
+            [named("x", made), named("y", None)]
+        };
+        let before = disk(&[(1, 1, 10, "a"), (2, 40, 9, "x")]);
+        let text = decide(&before, &wishes(None)).unwrap_err()[0].1.to_string();
+        assert_eq!(text, "partition 2 has the label \"x\" already");
+        let (after, changes) = decide(&before, &wishes(Some(2))).unwrap();
+        assert_eq!((changes, mib(&after, 3)), (vec![Change::Keep, Change::Create(3)], (49, 58)));
     }
 
     fn wishes() -> impl proptest::strategy::Strategy<Value = Vec<Wanted>> {

@@ -217,6 +217,36 @@ impl Table {
     }
 }
 
+/// Type of the MBR partition that stands for a GPT (UEFI 5.2.3).
+const PROTECTIVE: u8 = 0xee;
+
+/// Takes over what an old sector 0 has beside the protective partition: boot code and disk signature, and for a hybrid
+/// MBR its entries (`sgdisk --hybrid`: some BIOSes and boards boot by them). An entry whose partition is no longer in
+/// the table is dropped, as sgdisk drops it.
+pub(super) fn keep_mbr(head: &mut [u8], old: &[u8; 512], table: &Table) {
+    if old[510..] != [0x55, 0xaa] {
+        return;
+    }
+    let entries = || (0..4).map(|n| 446 + 16 * n);
+    let kind = |at: usize| old[at + 4];
+    if !entries().any(|at| kind(at) == PROTECTIVE) {
+        return;
+    }
+    head[..446].copy_from_slice(&old[..446]);
+    if !entries().any(|at| !matches!(kind(at), 0 | PROTECTIVE)) {
+        return;
+    }
+    for at in entries() {
+        let (start, length) = (u32_at(old, at + 8), u32_at(old, at + 12));
+        let exists = table
+            .partitions
+            .iter()
+            .any(|part| part.first == u64::from(start) && part.last + 1 - part.first == u64::from(length));
+        let keep = matches!(kind(at), 0 | PROTECTIVE) || exists;
+        head[at..at + 16].copy_from_slice(if keep { &old[at..at + 16] } else { &[0; 16] });
+    }
+}
+
 fn array<const N: usize>(bytes: &[u8], at: usize) -> [u8; N] {
     let mut out = [0; N];
     out.copy_from_slice(&bytes[at..at + N]);
@@ -281,6 +311,45 @@ mod tests {
             let error = super::super::read(&file, sector_bytes, sectors).unwrap_err();
             assert_eq!(error.to_string(), "damaged GPT (primary): header checksum");
         }
+    }
+
+    #[test]
+    fn boot_code_and_hybrid_entries_stay() {
+        use std::os::unix::fs::FileExt as _;
+        let mut table = sample(512, 32768);
+        let file = disk(&table);
+        let mut mbr = [0; 512];
+        file.read_exact_at(&mut mbr, 0).unwrap();
+        let plain = mbr;
+        mbr[..4].copy_from_slice(b"boot");
+        file.write_all_at(&mbr, 0).unwrap();
+        let entry = |mbr: &[u8; 512], n: usize| mbr[446 + 16 * n..462 + 16 * n].to_vec();
+        let rewritten = |table: &Table| {
+            super::super::write(&file, table).unwrap();
+            let mut mbr = [0; 512];
+            file.read_exact_at(&mut mbr, 0).unwrap();
+            mbr
+        };
+        let kept = rewritten(&table);
+        assert_eq!((&kept[..4], &kept[446..]), (&b"boot"[..], &plain[446..]));
+        // A hybrid: the first partition, a protective one behind it, and one that no GPT entry stands for.
+        for (n, kind, start, length) in
+            [(0, 0x83, 2048_u32, 2048_u32), (1, 0xee, 1, 2047), (2, 0x07, 9000, 10)]
+        {
+            let at = 446 + 16 * n;
+            mbr[at + 4] = kind;
+            mbr[at + 8..at + 12].copy_from_slice(&start.to_le_bytes());
+            mbr[at + 12..at + 16].copy_from_slice(&length.to_le_bytes());
+        }
+        file.write_all_at(&mbr, 0).unwrap();
+        let kept = rewritten(&table);
+        assert_eq!([entry(&kept, 0), entry(&kept, 1)], [entry(&mbr, 0), entry(&mbr, 1)]);
+        assert_eq!(entry(&kept, 2), [0; 16], "no such partition");
+        table.partitions.remove(0);
+        assert_eq!(entry(&rewritten(&table), 0), [0; 16], "its partition is deleted");
+        // What is no MBR with a GPT beside it is not taken over.
+        file.write_all_at(&[0xff; 512], 0).unwrap();
+        assert_eq!(rewritten(&table), rewritten(&sample(512, 32768)));
     }
 
     #[test]

@@ -182,13 +182,18 @@ pub fn read(disk: &File, sector_bytes: u32, disk_sectors: u64) -> Result<Table, 
 }
 
 /// Writes both copies, the backup first: a cut between the two leaves a whole primary that still describes the old
-/// layout. Data is flushed after each.
+/// layout. Data is flushed after each. Boot code and the partitions of a hybrid MBR are kept (see [`bytes::keep_mbr`]).
 ///
 /// # Errors
 /// [`GptError::Invalid`] for a model that cannot be written, [`GptError::Io`].
 pub fn write(disk: &File, table: &Table) -> Result<(), GptError> {
     let io = |source| GptError::Io { verb: "write", source };
-    let Copies { head, tail, tail_first } = table.encode()?;
+    let Copies { mut head, tail, tail_first } = table.encode()?;
+    let mut old = [0; 512];
+    // A disk shorter than a sector cannot hold a table either: what it lacks is told by the writes.
+    if disk.read_exact_at(&mut old, 0).is_ok() {
+        bytes::keep_mbr(&mut head, &old, table);
+    }
     disk.write_all_at(&tail, tail_first * u64::from(table.sector_bytes)).map_err(io)?;
     disk.sync_data().map_err(io)?;
     disk.write_all_at(&head, 0).map_err(io)?;
