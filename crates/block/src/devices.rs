@@ -48,6 +48,8 @@ pub struct Device {
     pub read_only: bool,
     /// Names of devices that are built on this one.
     pub holders: Vec<String>,
+    /// For a device of the device mapper: its name below `/dev/mapper`.
+    pub mapper_name: Option<String>,
 }
 
 /// Where devices and what sysfs says of them are found.
@@ -90,9 +92,12 @@ impl Devices {
         let below_dev = name.strip_prefix("/dev/").map(|rest| self.dev.join(rest));
         let path = below_dev.clone().unwrap_or_else(|| PathBuf::from(name));
         if let Ok(node) = path.canonicalize()
-            && let Some(device) = node.file_name().and_then(|kernel| self.device(&kernel.to_string_lossy()))
+            && let Some(device) = self.of_node(&node)
         {
             return Ok(Some(device));
+        }
+        if let Some(name) = name.strip_prefix("/dev/mapper/") {
+            return Ok(self.list()?.into_iter().find(|device| device.mapper_name.as_deref() == Some(name)));
         }
         let Some((kind, value)) = name.strip_prefix("/dev/disk/").and_then(|rest| rest.split_once('/'))
         else {
@@ -117,6 +122,18 @@ impl Devices {
         let failed = |action| move |source| DevicesError { action, path: device.node.clone(), source };
         let file = std::fs::File::open(&device.node).map_err(failed("open"))?;
         probe::probe(&file, device.size_bytes).map_err(failed("read"))
+    }
+
+    /// The device of a node by the node's name, or by its number where libdevmapper has made it without udev.
+    fn of_node(&self, node: &Path) -> Option<Device> {
+        use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _};
+        if let Some(device) = node.file_name().and_then(|kernel| self.device(&kernel.to_string_lossy())) {
+            return Some(device);
+        }
+        let status = node.metadata().ok().filter(|status| status.file_type().is_block_device())?;
+        let (major, minor) = (rustix::fs::major(status.rdev()), rustix::fs::minor(status.rdev()));
+        let link = self.sys.join(format!("dev/block/{major}:{minor}")).canonicalize().ok()?;
+        self.device(&link.file_name()?.to_string_lossy())
     }
 
     fn matches(&self, device: &Device, kind: &str, value: &str) -> bool {
@@ -193,6 +210,7 @@ impl Devices {
                 .filter(|serial| !serial.is_empty()),
             read_only: number("ro") == Some(1),
             holders: names_in(&dir.join("holders")),
+            mapper_name: read("dm/name"),
         })
     }
 }

@@ -456,18 +456,30 @@ fn no_room(wish: &Wanted) -> PartitionError {
     PartitionError::NoRoom { size, label, place }
 }
 
+/// Why the table of a disk cannot be had.
+#[derive(Debug, thiserror::Error)]
+pub enum PartitionTableError {
+    /// It is inconsistent; wiping it helps.
+    #[error("{0}")]
+    Damaged(String),
+    /// The disk cannot be read.
+    #[error(transparent)]
+    Devices(#[from] DevicesError),
+}
+
 /// The table on a disk, `None` when it has none.
 ///
 /// # Errors
 /// When the disk cannot be read, or its table is damaged.
-pub fn read(disk: &Device) -> Result<Option<Table>, DevicesError> {
+pub fn read(disk: &Device) -> Result<Option<Table>, PartitionTableError> {
     let failed = |action, source| DevicesError { action, path: disk.node.clone(), source };
     let file = std::fs::File::open(&disk.node).map_err(|source| failed("open", source))?;
     let sector_bytes = u32::try_from(disk.sector_bytes).unwrap_or(512);
     match gpt::read(&file, sector_bytes, disk.size_bytes / disk.sector_bytes.max(1)) {
         Ok(table) => Ok(Some(Table::from(&table))),
         Err(GptError::Missing) => Ok(None),
-        Err(error) => Err(failed("read the partition table of", std::io::Error::other(error))),
+        Err(error @ GptError::Damaged { .. }) => Err(PartitionTableError::Damaged(error.to_string())),
+        Err(error) => Err(failed("read the partition table of", std::io::Error::other(error)).into()),
     }
 }
 

@@ -5,20 +5,22 @@ use std::path::Path;
 
 use block::devices::Devices;
 use ignition_spec::Config;
+use provision::fetch::needs_disks;
 use provision::fetch::resource::Net;
 use provision::fetch::source::Sources;
 use provision::net::http::Client;
 use provision::net::{Names, SystemClock};
-use provision::{Durability, Env, Event, FetchEnv, FinalConfig, Root, SystemPrograms};
+use provision::{Durability, Env, Event, FetchEnv, FinalConfig, Options, Root, SystemPrograms};
 use serde_json::json;
 
+use crate::arguments;
 use crate::cmdline::CommandLine;
 use crate::console;
 use crate::modules;
 use crate::network::{Daemons, NetworkError, RESOLV_CONF};
 use crate::phase::{Phase, Times};
 use crate::root::{self, SYSROOT};
-use crate::screen::Failure;
+use crate::screen::{self, Failure};
 use crate::slot::Slot;
 use crate::stamp::{self, Begun};
 
@@ -33,6 +35,8 @@ const FW_CFG_DEVICE: &str = "/sys/bus/acpi/devices/QEMU0002:00";
 const FW_CFG_SYSFS: &str = "/sys/firmware/qemu_fw_cfg";
 const FW_CFG_MODULE: &str = "kernel/drivers/firmware/qemu_fw_cfg.ko";
 const HOSTS: &str = "/usr/etc/hosts";
+/// For contents that are fetched before disks are changed and are too large for memory.
+const SPOOL: &str = "/run/orlop/spool";
 const BOOT_ID: &str = "/proc/sys/kernel/random/boot_id";
 /// Links that only udev makes; others are found by looking at the devices themselves.
 const UDEV_LINKS: [&str; 4] =
@@ -95,21 +99,47 @@ impl First<'_> {
             root::grow(self.slot, true);
         }
         let mut bring_up = |_url: &str| self.bring_up(daemons);
+        let programs = SystemPrograms::default();
         let mut env = Env {
             root: Root::open(Path::new(SYSROOT), Durability::AtEnd)
                 .map_err(|error| Failure::new(Phase::Root, &error))?,
             devices,
-            programs: &SystemPrograms::default(),
+            programs: &programs,
             net: Net::new(client(), &clock, &mut bring_up),
             device_timeout: self.line.device_wait,
             boot_id: std::fs::read_to_string(BOOT_ID).unwrap_or_default().trim().to_owned(),
+            options: self.options(&wanted, &programs),
+            keys: std::collections::BTreeMap::new(),
         };
-        provision::provision(&wanted, &mut env, events).map_err(|error| failure(&error))?;
+        let outcome = provision::provision(&wanted, &mut env, events).map_err(|error| failure(&error))?;
+        arguments::done(&env.options.kernel);
+        if let Some(why) = outcome.reboot {
+            console::say(Phase::Provision(provision::Phase::Kargs), format_args!("restarting: {why}"));
+            daemons.borrow_mut().stop(Phase::Switch);
+            screen::restart();
+        }
         if ours {
             // The config may have put partitions behind root: what it left free is root's now.
             root::grow(self.slot, true);
         }
         Ok(facts(&wanted))
+    }
+
+    /// What the stages may use of this machine.
+    fn options(&self, wanted: &FinalConfig, programs: &SystemPrograms) -> Options {
+        let kernel = &wanted.config.kernel_arguments;
+        let kernel = match kernel.should_exist.is_empty() && kernel.should_not_exist.is_empty() {
+            true => provision::execute::KernelOptions::default(),
+            false => arguments::look(self.arguments, &self.slot.disk, programs),
+        };
+        // A root that was empty is emptied when this boot is cut short: notes are for what lies elsewhere or was there.
+        let noted = !self.begun.was_empty || needs_disks(&wanted.config);
+        Options {
+            notes: noted.then(|| format!("/{}", stamp::DIRECTORY)),
+            spool: Some(SPOOL.into()),
+            kernel,
+            ..Options::default()
+        }
     }
 
     /// Gets an address, as a phase of its own within the one that needs it.
@@ -141,8 +171,7 @@ fn client() -> Client {
 
 /// The names of devices that a config uses.
 fn device_names(config: &Config) -> impl Iterator<Item = &str> {
-    let disks = config.storage.disks.iter().map(|disk| disk.device.as_str());
-    disks.chain(config.storage.filesystems.iter().map(|fs| fs.device.as_str()))
+    provision::plan::device_names(config).into_iter().map(|(name, _)| name)
 }
 
 /// Whether a config names a device by a link that only udev makes, or one that is not there: its controller may want

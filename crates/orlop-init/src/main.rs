@@ -16,6 +16,7 @@
 //! | crate `provision`: what the config changes | `first` runs its stages, `network` the daemons |
 //! | `screen` what a failure shows | `switch` leaves for systemd |
 
+mod arguments;
 mod boot;
 mod cmdline;
 mod console;

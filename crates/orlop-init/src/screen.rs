@@ -182,6 +182,11 @@ fn raw(console: impl rustix::fd::AsFd) -> io::Result<Termios> {
     Ok(before)
 }
 
+/// Starts the machine again.
+pub(crate) fn restart() -> ! {
+    leave(RebootCommand::Restart)
+}
+
 /// Writes everything out and ends the machine.
 fn leave(how: RebootCommand) -> ! {
     rustix::fs::sync();

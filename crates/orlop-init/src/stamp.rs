@@ -17,6 +17,8 @@ use serde_json::{Value, json};
 pub(crate) const DIRECTORY: &str = "orlop";
 const DONE: &str = "orlop/provisioned.json";
 const BEGUN: &str = "orlop/provisioning.json";
+const NOTES: &str = "orlop/first-boot.json";
+const ORIGINALS: &str = "orlop/first-boot.d";
 
 /// What the stamp of a begun first boot says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -101,17 +103,24 @@ pub(crate) fn finish(root: &Path, begun: Begun, release: &str, facts: &Value) ->
     // Everything the stamp vouches for is on the disk before the stamp is.
     rustix::fs::syncfs(File::open(root)?)?;
     replace(root, DONE, &format!("{text:#}\n"))?;
-    fs::remove_file(root.join(BEGUN))
+    fs::remove_file(root.join(BEGUN))?;
+    let gone = |result: io::Result<()>| match result {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    };
+    gone(fs::remove_file(root.join(NOTES)))?;
+    gone(fs::remove_dir_all(root.join(ORIGINALS)))
 }
 
-/// Removes everything of an unfinished first boot but its stamp.
+/// Removes everything of an unfinished first boot but its stamp and its notes (crate `provision`, module `notes`): those
+/// are about other disks too.
 pub(crate) fn empty(root: &Path) -> io::Result<()> {
     for entry in fs::read_dir(root)? {
         let entry = entry?;
         if entry.file_name() == DIRECTORY {
             for inner in fs::read_dir(entry.path())? {
                 let inner = inner?;
-                if root.join(BEGUN) != inner.path() {
+                if ![BEGUN, NOTES].iter().any(|kept| root.join(kept) == inner.path()) {
                     remove(&inner)?;
                 }
             }
@@ -168,15 +177,20 @@ mod tests {
         begin(root, begun).unwrap();
         fs::create_dir_all(root.join("var/lib")).unwrap();
         fs::create_dir_all(root.join("orlop/etc/1")).unwrap();
+        fs::create_dir_all(root.join(ORIGINALS)).unwrap();
+        fs::write(root.join(NOTES), "{}").unwrap();
         std::os::unix::fs::symlink("usr/bin", root.join("bin")).unwrap();
         assert_eq!(observe(root).unwrap(), Observed { done: false, begun: Some(begun), empty: false });
         empty(root).unwrap();
         let left: Vec<_> = fs::read_dir(root).unwrap().map(|e| e.unwrap().file_name()).collect();
         assert_eq!(left.len(), 2, "{left:?}");
         assert_eq!(observe(root).unwrap().begun, Some(begun));
+        assert!(root.join(NOTES).exists() && !root.join(ORIGINALS).exists());
+        fs::create_dir_all(root.join(ORIGINALS)).unwrap();
         finish(root, begun, "1.0", &json!({"sources": []})).unwrap();
         assert_eq!(observe(root).unwrap(), Observed { done: true, begun: None, empty: false });
         let stamp: Value = serde_json::from_str(&fs::read_to_string(root.join(DONE)).unwrap()).unwrap();
+        assert!(!root.join(NOTES).exists() && !root.join(ORIGINALS).exists());
         assert_eq!(stamp["attempts"], 3);
         assert_eq!(stamp["release"], "1.0");
     }

@@ -16,7 +16,9 @@ pub enum Phase {
     Plan,
     /// Units that go are stopped; only on a running machine.
     Stop,
-    /// Partitions and file systems are made.
+    /// Kernel arguments for the next start of the machine.
+    Kargs,
+    /// Partitions, arrays, encrypted volumes and file systems are made.
     Disks,
     /// File systems of the config are mounted in the machine's root.
     Mount,
@@ -30,10 +32,11 @@ pub enum Phase {
 
 impl Phase {
     /// All phases in order.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Fetch,
         Self::Plan,
         Self::Stop,
+        Self::Kargs,
         Self::Disks,
         Self::Mount,
         Self::Files,
@@ -47,6 +50,7 @@ impl Phase {
             Self::Fetch => "fetch",
             Self::Plan => "plan",
             Self::Stop => "stop",
+            Self::Kargs => "kargs",
             Self::Disks => "disks",
             Self::Mount => "mount",
             Self::Files => "files",

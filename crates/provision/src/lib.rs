@@ -14,7 +14,7 @@
 //!
 //! Modules: [`fetch`] finds and merges configs; [`observe`](mod@observe) looks at the machine; [`plan`](mod@plan)
 //! decides; [`execute`](mod@execute) does; [`run`] is a whole first boot; [`net`] is HTTP and DNS; [`root`] and
-//! [`resolve`] are paths; [`place`], [`error`] and [`event`] are what people see; [`report`] is the result file.
+//! [`resolve`] are paths; [`notes`] make an interrupted first boot safe to run again; [`place`], [`error`] and [`event`] are what people see; [`report`] is the result file.
 
 pub mod day2;
 pub mod error;
@@ -23,6 +23,7 @@ pub mod execute;
 pub mod fetch;
 pub mod fuzz;
 pub mod net;
+pub mod notes;
 pub mod observe;
 pub mod place;
 pub mod plan;
@@ -33,7 +34,7 @@ pub mod run;
 
 pub use error::{Error, Problem};
 pub use event::{Event, Events, Phase};
-pub use execute::{Env, Programs, SystemPrograms, execute};
+pub use execute::{Env, Options, Programs, SystemPrograms, execute};
 pub use fetch::{FetchEnv, FinalConfig, fetch_config};
 pub use observe::{Observed, observe};
 pub use place::Place;

@@ -145,6 +145,15 @@ impl Root {
         make()
     }
 
+    /// The same tree with another durability.
+    ///
+    /// # Errors
+    /// When there are no more file descriptors.
+    pub fn with_durability(&self, durability: Durability) -> Result<Self> {
+        let fd = self.fd.try_clone().map_err(|source| RootError::io("open root", "/", source))?;
+        Ok(Self { fd, path: self.path.clone(), durability, watch: self.watch.clone() })
+    }
+
     /// Where the tree is in the caller's own namespace; for programs that take a `--root`.
     pub fn path(&self) -> &Path {
         &self.path

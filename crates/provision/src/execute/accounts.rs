@@ -51,6 +51,10 @@ impl Accounts {
         // The home is a root of its own: what its owner links in it cannot lead our writes out of it.
         let home = env.root.below(&user.home)?;
         home.make_dir("/.ssh", owned(0o700))?;
+        if !env.options.keys_fragment {
+            let text: String = keys.iter().map(|key| format!("{key}\n")).collect();
+            return Ok(home.write("/.ssh/authorized_keys", owned(0o600), text.as_bytes())?);
+        }
         home.make_dir(KEYS_DIR, owned(0o700))?;
         let mut text = keys.join("\n");
         text.push('\n');

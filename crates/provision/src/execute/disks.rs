@@ -17,6 +17,9 @@ use crate::root::Attributes;
 /// How often a device is looked for while it is waited for.
 const POLL: Duration = Duration::from_millis(50);
 
+/// Number, first byte and length in bytes of a partition.
+type Extent = (u32, u64, u64);
+
 /// Waits for a device of the config.
 pub(crate) fn wait_for(name: &str, env: &Env<'_>) -> Result<Device, StepError> {
     let clock = env.net.clock;
@@ -91,11 +94,12 @@ fn random_guid() -> Result<Guid, StepError> {
 }
 
 /// Has the kernel know exactly the partitions of the table: by reading it, or one by one where it does not read
-/// (loop devices without partition scan, kernels without GPT).
+/// (loop devices without partition scan, kernels without GPT) or where a partition is in use. What only got another
+/// length is resized in place.
 fn tell_kernel(file: &File, disk: &Device, after: &Table, env: &Env<'_>) -> io::Result<()> {
     let _ = reread_partitions(file);
     let known = known_partitions(disk, env)?;
-    let wanted: Vec<(u32, u64, u64)> = after
+    let wanted: Vec<Extent> = after
         .partitions
         .iter()
         .map(|part| {
@@ -103,22 +107,53 @@ fn tell_kernel(file: &File, disk: &Device, after: &Table, env: &Env<'_>) -> io::
             (part.number, part.first * after.sector_bytes, length)
         })
         .collect();
-    for (number, start, length) in known.iter().filter(|part| !wanted.contains(part)) {
+    let resized =
+        |part: &Extent| known.iter().any(|old| (old.0, old.1) == (part.0, part.1) && old.2 != part.2);
+    let stays = |old: &Extent| wanted.iter().any(|part| (part.0, part.1) == (old.0, old.1));
+    for (number, start, length) in known.iter().filter(|old| !stays(old)) {
         change_partition(file, Change::Delete, *number, *start, *length)?;
     }
-    for (number, start, length) in wanted.iter().filter(|part| !known.contains(part)) {
+    // Smaller ones first: they make room for others.
+    let shrinks = |part: &&Extent| known.iter().any(|old| old.0 == part.0 && old.2 > part.2);
+    let (smaller, larger): (Vec<&Extent>, Vec<&Extent>) =
+        wanted.iter().filter(|part| resized(part)).partition(shrinks);
+    for (number, start, length) in smaller.into_iter().chain(larger) {
+        change_partition(file, Change::Resize, *number, *start, *length)?;
+    }
+    for (number, start, length) in
+        wanted.iter().filter(|part| !known.iter().any(|old| old.0 == part.0 && old.1 == part.1))
+    {
         change_partition(file, Change::Add, *number, *start, *length)?;
     }
-    Ok(())
+    let mut now = known_partitions(disk, env)?;
+    let mut wanted = wanted;
+    now.sort_unstable();
+    wanted.sort_unstable();
+    if now == wanted { Ok(()) } else { Err(io::Error::other("the kernel still sees other partitions")) }
 }
 
-fn known_partitions(disk: &Device, env: &Env<'_>) -> io::Result<Vec<(u32, u64, u64)>> {
+fn known_partitions(disk: &Device, env: &Env<'_>) -> io::Result<Vec<Extent>> {
     let devices = env.devices.list().map_err(io::Error::other)?;
     let of_disk = devices.into_iter().filter_map(|device| match device.part_of {
         Some((of, number)) if of == disk.name => Some((number, device.start_bytes, device.size_bytes)),
         _ => None,
     });
     Ok(of_disk.collect())
+}
+
+/// Makes an array and waits for its node.
+pub(super) fn make_raid(
+    name: &str,
+    args: &[String],
+    members: &[String],
+    env: &Env<'_>,
+) -> Result<(), StepError> {
+    let mut all = args.to_vec();
+    for member in members {
+        all.push(wait_for(member, env)?.node.display().to_string());
+    }
+    env.programs.run("mdadm", &all)?;
+    wait_for(&crate::plan::volumes::raid_node(name), env).map(drop)
 }
 
 pub(super) fn wipe(name: &str, env: &Env<'_>) -> Result<(), StepError> {
@@ -141,7 +176,8 @@ pub(super) fn mount(
     options: &[String],
     env: &Env<'_>,
 ) -> Result<(), StepError> {
-    let device = wait_for(name, env)?;
+    // The source of a virtiofs is a tag of the hypervisor's, no device.
+    let source = if format == "virtiofs" { PathBuf::from(name) } else { wait_for(name, env)?.node };
     if env.root.stat(path)?.is_none() {
         env.root.make_dir(path, Attributes { mode: 0o755, uid: 0, gid: 0 })?;
     }
@@ -151,8 +187,8 @@ pub(super) fn mount(
     }
     let (flags, data) = mount_options(options);
     let data = (!data.is_empty()).then(|| std::ffi::CString::new(data).unwrap_or_default());
-    rustix::mount::mount(&device.node, target(path, env), format, flags, data.as_deref()).map_err(|errno| {
-        StepError::Device { action: "mount", device: device.node.display().to_string(), source: errno.into() }
+    rustix::mount::mount(&source, target(path, env), format, flags, data.as_deref()).map_err(|errno| {
+        StepError::Device { action: "mount", device: source.display().to_string(), source: errno.into() }
     })
 }
 

@@ -1,8 +1,10 @@
 //! The executor: one step after the other, each through a capability of [`Env`]; nothing is decided here.
 
 mod accounts;
+mod addon;
 pub(crate) mod disks;
 mod files;
+mod luks;
 pub mod programs;
 
 use block::devices::Devices;
@@ -11,7 +13,7 @@ use crate::error::{Error, Problem};
 use crate::event::{Event, Events, Phase};
 use crate::fetch::resource::{Net, ResourceError};
 use crate::net::http::HttpSettings;
-use crate::plan::{Action, Plan, Step};
+use crate::plan::{Action, Plan, Step, kargs};
 use crate::root::{Root, RootError};
 pub(crate) use files::write as write_file;
 pub use programs::{ProgramError, Programs, SystemPrograms};
@@ -31,6 +33,69 @@ pub struct Env<'a> {
     pub device_timeout: std::time::Duration,
     /// Id of this boot, for the report (`/proc/sys/kernel/random/boot_id`).
     pub boot_id: String,
+    /// What differs from machine to machine.
+    pub options: Options,
+    /// Keys of LUKS volumes by name, from when they are made or opened until they are kept in the tree.
+    pub keys: std::collections::BTreeMap<String, Vec<u8>>,
+}
+
+/// What a front knows of its machine beyond where things are.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// Directory of the root for the notes of a first boot ([`crate::notes`]); `None` keeps none.
+    pub notes: Option<String>,
+    /// Directory for contents that are too large for memory, on a tmpfs ([`crate::fetch::spool`]).
+    pub spool: Option<std::path::PathBuf>,
+    /// The kernel's command line, and how it can be changed.
+    pub kernel: KernelOptions,
+    /// Whether keys go to `.ssh/authorized_keys.d/ignition` instead of `.ssh/authorized_keys`.
+    pub keys_fragment: bool,
+    /// Whether the report is written.
+    pub report: bool,
+    /// Whether `/usr` may be written: on systems of another make.
+    pub writable_usr: bool,
+}
+
+/// See [`Options::kernel`].
+#[derive(Debug, Clone, Default)]
+pub struct KernelOptions {
+    /// The command line in force.
+    pub command_line: String,
+    /// Where the ESP is mounted, on a machine that was started from it by systemd-stub.
+    pub esp: Option<std::path::PathBuf>,
+    /// Whether the firmware takes signed files only.
+    pub secure_boot: bool,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            notes: None,
+            spool: None,
+            kernel: KernelOptions::default(),
+            keys_fragment: true,
+            report: true,
+            writable_usr: false,
+        }
+    }
+}
+
+/// What is known of the kernel's arguments.
+///
+/// # Errors
+/// When the ESP cannot be read.
+pub fn kernel(options: &KernelOptions, programs: &dyn Programs) -> Result<kargs::Kernel, RootError> {
+    let mut kernel =
+        kargs::Kernel { arguments: kargs::words(&options.command_line), ..kargs::Kernel::default() };
+    match &options.esp {
+        Some(esp) => {
+            kernel.boot = kargs::Boot::AddOn { secure: options.secure_boot };
+            kernel.declared = addon::read(esp)?;
+        }
+        None if programs.has(kargs::HELPER) => kernel.boot = kargs::Boot::Helper,
+        None => {}
+    }
+    Ok(kernel)
 }
 
 /// Why a step failed.
@@ -64,6 +129,19 @@ pub enum StepError {
         action: &'static str,
         /// The node.
         device: String,
+        /// The kernel's answer.
+        #[source]
+        source: std::io::Error,
+    },
+    /// No key was made or given for a volume.
+    #[error("the key of LUKS volume {name} is not at hand")]
+    NoKey {
+        /// The volume.
+        name: String,
+    },
+    /// Random numbers or memory for a key.
+    #[error("cannot make a key")]
+    MakeKey {
         /// The kernel's answer.
         #[source]
         source: std::io::Error,
@@ -124,6 +202,15 @@ fn run(
         Action::Wipe { device, .. } => disks::wipe(device, env),
         Action::MakeFilesystem { device, command, .. } => disks::make_filesystem(device, command, env),
         Action::ReuseFilesystem { .. } => Ok(()),
+        Action::KernelArguments { arguments } => addon::change(arguments, env),
+        Action::MakeRaid { name, args, members, .. } => disks::make_raid(name, args, members, env),
+        Action::MakeLuks { volume } => luks::make(volume, settings, env, events),
+        Action::OpenLuks { volume } => luks::open(volume, settings, env, events),
+        Action::KeepKey { name, path, access } => {
+            let attributes = accounts.attributes(access, &env.root)?;
+            luks::keep(name, path, attributes, env)
+        }
+        Action::Relabel { contexts, paths } => files::relabel(contexts, paths, env),
         Action::Mount { device, path, format, options } => disks::mount(device, path, format, options, env),
         Action::Unmount { path } => disks::unmount(path, env),
         Action::Account { program, args, .. } => accounts.change(program, args, env),

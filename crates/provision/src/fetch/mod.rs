@@ -6,6 +6,7 @@ pub mod read;
 pub mod render;
 pub mod resource;
 pub mod source;
+pub mod spool;
 pub mod verify;
 
 use ignition_spec::Config;
@@ -103,8 +104,34 @@ pub fn needs_network(config: &Config) -> bool {
         resource.source.as_deref().is_some_and(|url| !url.is_empty() && !is_data(url))
     };
     let files = &config.storage.files;
+    let pinned = |luks: &ignition_spec::config::Luks| {
+        let clevis = &luks.clevis;
+        clevis.tang.iter().any(|tang| tang.advertisement.as_deref().is_none_or(str::is_empty))
+            || clevis.custom.needs_network == Some(true)
+    };
     files.iter().any(|file| remote(&file.contents) || file.append.iter().any(remote))
+        || config.storage.luks.iter().any(|luks| remote(&luks.key_file) || pinned(luks))
         || config.ignition.security.tls.certificate_authorities.iter().any(remote)
+}
+
+/// Every remote resource that the stages will want, each with its path in the config. Certificate authorities were
+/// fetched with the config.
+pub(crate) fn remote_resources(config: &Config) -> Vec<(String, resource::Resource)> {
+    let storage = &config.storage;
+    let mut found = Vec::new();
+    for (index, file) in storage.files.iter().enumerate() {
+        found.push((format!("$.storage.files.{index}.contents"), &file.contents));
+        for (n, part) in file.append.iter().enumerate() {
+            found.push((format!("$.storage.files.{index}.append.{n}"), part));
+        }
+    }
+    let keys = storage.luks.iter().enumerate();
+    found.extend(keys.map(|(index, luks)| (format!("$.storage.luks.{index}.keyFile"), &luks.key_file)));
+    let remote = found.into_iter().filter_map(|(path, section)| {
+        let resource = resource::Resource::of(section).ok()?;
+        (!resource.source.is_empty() && resource.is_remote()).then_some((path, resource))
+    });
+    remote.collect()
 }
 
 /// Whether the config has to do with disks, so that all of the machine's drivers and device names are wanted.

@@ -10,6 +10,7 @@ use flate2::read::MultiGzDecoder;
 use serde::{Deserialize, Serialize};
 
 use super::data_url::{self, DataUrlError};
+use super::spool::Spool;
 use super::verify::{Hashing, Verifier, VerifyError};
 use crate::event::{Event, Phase};
 use crate::net::Clock;
@@ -110,6 +111,16 @@ impl ResourceError {
     }
 }
 
+impl ResourceError {
+    /// The path in the config that is wrong, given that of the resource.
+    pub(crate) fn place(&self, resource: &str) -> String {
+        match self {
+            Self::Verify { .. } => format!("{resource}.verification.hash"),
+            _ => format!("{resource}.source"),
+        }
+    }
+}
+
 /// Where content goes. An attempt that broke off is taken back by `restart`.
 pub trait Sink: Write {
     /// Forgets everything that was written through this sink.
@@ -159,6 +170,19 @@ impl Sink for FileSink<'_> {
     }
 }
 
+/// A sink as a writer that has a size.
+struct WriteSink<'a>(&'a mut dyn Sink);
+
+impl Write for WriteSink<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.0.flush()
+    }
+}
+
 /// Brings the network up when the first URL needs it; says why not.
 pub type BringUp<'a> = &'a mut dyn FnMut(&str) -> Result<(), String>;
 
@@ -170,6 +194,8 @@ pub struct Net<'a> {
     pub clock: &'a dyn Clock,
     /// Called with the URL before the first fetch from the network, once.
     pub bring_up: BringUp<'a>,
+    /// What was fetched before it was wanted.
+    pub spool: Spool,
     is_up: bool,
 }
 
@@ -185,7 +211,29 @@ impl std::fmt::Debug for Net<'_> {
 impl<'a> Net<'a> {
     /// A network that is not up yet.
     pub fn new(client: Client, clock: &'a dyn Clock, bring_up: BringUp<'a>) -> Self {
-        Self { client, clock, bring_up, is_up: false }
+        Self { client, clock, bring_up, spool: Spool::default(), is_up: false }
+    }
+
+    /// Fetches and verifies a resource and keeps it for [`Net::copy`]. Says how long it is and where it is kept;
+    /// `None` when that was done before or it is at hand.
+    ///
+    /// # Errors
+    /// As [`Net::copy`].
+    pub fn prefetch(
+        &mut self,
+        resource: &Resource,
+        settings: &HttpSettings,
+        phase: Phase,
+        events: &mut dyn FnMut(Event),
+    ) -> Result<Option<String>, ResourceError> {
+        if !resource.is_remote() || self.spool.has(resource) {
+            return Ok(None);
+        }
+        let mut sink = self.spool.sink();
+        self.copy(resource, settings, None, &mut sink, phase, events)?;
+        let bytes = sink.bytes;
+        let kept = self.spool.keep(resource.clone(), sink.kept);
+        Ok(Some(format!("fetched {} ({bytes} bytes, {kept})", resource.short())))
     }
 
     /// Writes the content of `resource` to `sink`, decompressed and verified.
@@ -201,6 +249,10 @@ impl<'a> Net<'a> {
         phase: Phase,
         events: &mut dyn FnMut(Event),
     ) -> Result<(), ResourceError> {
+        let stored = |source| ResourceError::Store { url: resource.short(), source };
+        if let Some(mut content) = self.spool.open(resource).map_err(stored)? {
+            return io::copy(&mut content, &mut WriteSink(sink)).map(drop).map_err(stored);
+        }
         let scheme = resource.scheme();
         match scheme.as_str() {
             "data" => {
@@ -234,6 +286,13 @@ impl<'a> Net<'a> {
 }
 
 impl Resource {
+    /// Text at hand, as a `data:` URL.
+    pub fn of_text(text: &str) -> Self {
+        use base64::Engine as _;
+        let encoded = base64::engine::general_purpose::STANDARD.encode(text);
+        Self { source: format!("data:;base64,{encoded}"), ..Self::default() }
+    }
+
     /// The URL's scheme in lower case; empty when there is none.
     pub fn scheme(&self) -> String {
         self.source.split_once(':').map(|(scheme, _)| scheme.to_ascii_lowercase()).unwrap_or_default()

@@ -18,11 +18,14 @@ use ignition_spec::Config;
 use serde::{Deserialize, Serialize};
 
 use crate::execute::Programs;
+use crate::notes::Notes;
+use crate::plan::kargs::Kernel;
+use crate::plan::volumes::Volume;
 use crate::resolve::Nodes;
 use crate::root::{Root, RootError};
 
 /// Programs that a plan may call for; which of them are there is observed.
-pub const PROGRAMS: [&str; 13] = [
+pub const PROGRAMS: [&str; 18] = [
     "mkfs.ext4",
     "mkfs.xfs",
     "mkfs.btrfs",
@@ -36,6 +39,11 @@ pub const PROGRAMS: [&str; 13] = [
     "groupmod",
     "groupdel",
     "modprobe",
+    "mdadm",
+    "cryptsetup",
+    "clevis",
+    "setfiles",
+    crate::plan::kargs::HELPER,
 ];
 
 /// Something could not be looked at.
@@ -80,14 +88,32 @@ pub struct Device {
     pub size_bytes: u64,
     /// What is on it.
     pub contents: Vec<Content>,
-    /// Where it or a part of it is mounted, or what is built on it.
+    /// Where it is mounted, or what is built on it.
     pub used_by: Vec<String>,
+    /// The same of its partitions, by number, for those that are used.
+    #[serde(default)]
+    pub parts_in_use: BTreeMap<u32, Vec<String>>,
     /// Whether it refuses writes.
     pub read_only: bool,
     /// Its partition table, when the config has partitions for it; `None` when it holds none.
     pub table: Option<block::partition::Table>,
+    /// What is wrong with its partition table, when there is one that cannot be used.
+    #[serde(default)]
+    pub table_damage: Option<String>,
+    /// Its LUKS header, when it has one.
+    #[serde(default)]
+    pub luks: Option<LuksHeader>,
     /// Its sector size in bytes.
     pub sector_bytes: u64,
+}
+
+/// What a LUKS header says of how its volume is opened.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LuksHeader {
+    /// 1 or 2.
+    pub version: u16,
+    /// Flags that were made persistent: `allow-discards` …
+    pub flags: Vec<String>,
 }
 
 /// A unit file.
@@ -132,6 +158,27 @@ pub struct Observed {
     /// Names in directories that a change may remove.
     #[serde(default)]
     pub children: BTreeMap<String, Vec<String>>,
+    /// The kernel's arguments.
+    #[serde(default)]
+    pub kernel: Kernel,
+    /// Text of `/etc/crypttab`, when the config has volumes and it is there.
+    #[serde(default)]
+    pub crypttab: Option<String>,
+    /// `file_contexts` of the SELinux policy that the machine has, by its path in the root.
+    #[serde(default)]
+    pub selinux_contexts: Option<String>,
+    /// What a first boot that was cut short has made.
+    #[serde(default, skip_serializing_if = "Notes::is_empty")]
+    pub unfinished: Notes,
+}
+
+impl Observed {
+    /// Whether the volume on a device was made by a first boot that was cut short: its key may be lost with that boot.
+    pub(crate) fn made_volume(&self, volume: &Volume, device: &Device) -> bool {
+        let made = self.unfinished.volumes.get(&volume.name);
+        let header = device.contents.iter().find(|found| found.kind == "crypto_LUKS");
+        made.is_some() && header.and_then(|found| found.uuid.as_ref()) == made && device.contents.len() == 1
+    }
 }
 
 /// Looks at the machine as far as `config` is about it.
@@ -153,6 +200,7 @@ pub fn observe(
     nodes::observe(config, root, &mut observed)?;
     nodes::observe_accounts(root, &mut observed)?;
     units::observe(config, root, &mut observed)?;
+    nodes::observe_security(config, root, &mut observed)?;
     devices::observe(config, devices, &mut observed)?;
     Ok(observed)
 }

@@ -8,7 +8,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::{ObserveError, Observed, User};
 use crate::fetch::verify::hex;
-use crate::plan::units;
+use crate::plan::{units, volumes};
 use crate::resolve::{self, Kind, Node};
 use crate::root::{Root, RootError};
 
@@ -156,6 +156,30 @@ fn sha256(path: &str, root: &Root) -> Result<String, RootError> {
             Err(source) => return Err(RootError { action: "read", path: path.to_owned(), source }),
         }
     }
+}
+
+/// What a machine has for encrypted volumes and SELinux.
+pub(super) fn observe_security(
+    config: &Config,
+    root: &Root,
+    observed: &mut Observed,
+) -> Result<(), ObserveError> {
+    if !config.storage.luks.is_empty() {
+        follow(volumes::KEY_DIR, false, root, observed)?;
+        observed.crypttab = match root.stat(volumes::CRYPTTAB)? {
+            Some(_) => Some(text(root, volumes::CRYPTTAB)?),
+            None => None,
+        };
+    }
+    let settings = text(root, "/etc/selinux/config")?;
+    let kind = settings.lines().rev().find_map(|line| line.trim().strip_prefix("SELINUXTYPE="));
+    let contexts = kind.map(|kind| format!("/etc/selinux/{}/contexts/files/file_contexts", kind.trim()));
+    if let Some(path) = contexts
+        && root.stat(&path)?.is_some()
+    {
+        observed.selinux_contexts = Some(path);
+    }
+    Ok(())
 }
 
 pub(super) fn observe_accounts(root: &Root, observed: &mut Observed) -> Result<(), ObserveError> {

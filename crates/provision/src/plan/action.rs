@@ -5,6 +5,8 @@ use std::fmt;
 use block::partition::{Change, Table};
 use serde::{Deserialize, Serialize};
 
+use super::kargs::Arguments;
+use super::volumes::Volume;
 use crate::fetch::resource::{Resource, shorten};
 
 /// A user or group, by id or by the name it will have when the step runs.
@@ -51,6 +53,8 @@ pub enum Base {
     Empty,
     /// What is in it.
     Existing,
+    /// What was in it before a first boot that was cut short: the path of the copy.
+    Original(String),
     /// Text of the config.
     Text(String),
     /// What is in another file of the tree: an OS default, or what was saved before it was replaced.
@@ -92,6 +96,12 @@ impl UnitVerb {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "do", rename_all = "camelCase", rename_all_fields = "camelCase")]
 pub enum Action {
+    /// Give the kernel other arguments from its next start on.
+    KernelArguments {
+        /// What and how.
+        #[serde(flatten)]
+        arguments: Arguments,
+    },
     /// Write a partition table.
     Partition {
         /// Disk as the config names it.
@@ -111,6 +121,36 @@ pub enum Action {
         device: String,
         /// What is lost.
         contents: Vec<String>,
+    },
+    /// Make a RAID array.
+    MakeRaid {
+        /// Its name.
+        name: String,
+        /// Arguments of mdadm; the members' nodes come last.
+        args: Vec<String>,
+        /// Members as the config names them.
+        members: Vec<String>,
+        /// What is lost.
+        contents: Vec<String>,
+    },
+    /// Make a LUKS volume and open it.
+    MakeLuks {
+        /// The volume.
+        volume: Box<Volume>,
+    },
+    /// Open the LUKS volume that is there.
+    OpenLuks {
+        /// The volume.
+        volume: Box<Volume>,
+    },
+    /// Keep a volume's key for later boots.
+    KeepKey {
+        /// The volume's name.
+        name: String,
+        /// True path.
+        path: String,
+        /// Mode and owner.
+        access: Access,
     },
     /// Make a file system.
     MakeFilesystem {
@@ -212,6 +252,13 @@ pub enum Action {
         /// Group.
         group: Id,
     },
+    /// Give SELinux labels to what was written.
+    Relabel {
+        /// `file_contexts` of the policy, in the root.
+        contexts: String,
+        /// True paths.
+        paths: Vec<String>,
+    },
     /// Make a hard link.
     HardLink {
         /// True path.
@@ -250,7 +297,7 @@ impl Action {
             Self::Partition { before, changes, .. } => {
                 before.is_some() && changes.iter().any(|c| c.is_destructive())
             }
-            Self::Wipe { contents, .. } => !contents.is_empty(),
+            Self::Wipe { contents, .. } | Self::MakeRaid { contents, .. } => !contents.is_empty(),
             Self::Remove { .. } => true,
             Self::Account { program, .. } => program == "userdel" || program == "groupdel",
             _ => false,
@@ -265,6 +312,17 @@ impl fmt::Display for Action {
             Self::Partition { disk, before, after, changes, .. } => {
                 partition(f, disk, before.as_ref(), after, changes)
             }
+            Self::KernelArguments { arguments } => write!(f, "{arguments}"),
+            Self::MakeRaid { name, members, contents, .. } => {
+                write!(f, "make RAID array {name} of {}", members.join(", "))?;
+                if contents.is_empty() { Ok(()) } else { write!(f, ": loses {}", contents.join(", ")) }
+            }
+            Self::MakeLuks { volume } => luks(f, volume),
+            Self::OpenLuks { volume } => {
+                write!(f, "open LUKS volume {} on {}: it is there", volume.name, volume.device)
+            }
+            Self::KeepKey { name, path, .. } => write!(f, "keep the key of LUKS volume {name} in {path}"),
+            Self::Relabel { paths, .. } => write!(f, "give SELinux labels to {} paths", paths.len()),
             Self::Wipe { device, contents } if contents.is_empty() => {
                 write!(f, "wipe {device} (nothing found on it)")
             }
@@ -286,6 +344,15 @@ impl fmt::Display for Action {
             Self::Unit { verb: UnitVerb::DaemonReload, why, .. } => write!(f, "reload systemd: {why}"),
             Self::Unit { verb, unit, why } => write!(f, "{} {unit}: {why}", verb.word()),
         }
+    }
+}
+
+fn luks(f: &mut fmt::Formatter<'_>, volume: &Volume) -> fmt::Result {
+    write!(f, "make LUKS volume {} on {}", volume.name, volume.device)?;
+    match &volume.pin {
+        Some(pin) => write!(f, ", bound to {}", pin.name),
+        None if volume.key.is_some() => f.write_str(", opened by the config's key"),
+        None => f.write_str(", opened by a key drawn now"),
     }
 }
 
@@ -327,6 +394,9 @@ fn file(
 ) -> fmt::Result {
     match base {
         Base::Existing => write!(f, "append to file {path} ({access})")?,
+        Base::Original(_) => {
+            write!(f, "append to file {path} ({access}) as it was before the first boot that was cut short")?;
+        }
         _ => write!(f, "{} file {path} ({access})", if exists { "replace" } else { "create" })?,
     }
     let remote = |resource: &Resource| resource.is_remote().then(|| shorten(&resource.source));

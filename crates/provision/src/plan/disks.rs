@@ -6,6 +6,7 @@ use block::partition::{self, Change, Table, Wanted};
 use ignition_spec::config::{Disk, Filesystem, Partition};
 
 use super::nodes::place_of;
+use super::volumes;
 use super::{Action, Draft, Progress};
 use crate::error::Problem;
 use crate::event::Phase;
@@ -27,6 +28,20 @@ impl Mounts {
     }
 }
 
+/// Devices that steps of the plan will make, by every name that a config may use for them.
+#[derive(Debug, Default)]
+pub(super) struct Coming(BTreeSet<String>);
+
+impl Coming {
+    pub(super) fn contains(&self, name: &str) -> bool {
+        self.0.contains(name)
+    }
+
+    pub(super) fn add(&mut self, name: String) {
+        self.0.insert(name);
+    }
+}
+
 /// What is known of a file system's device when the plan is made.
 enum Target<'a> {
     Known(&'a Device),
@@ -36,30 +51,42 @@ enum Target<'a> {
 
 pub(super) fn plan(draft: &mut Draft<'_>) -> Mounts {
     let wanted = draft.wanted;
-    let mut coming = BTreeSet::new();
-    if draft.progress < Progress::Partitioned {
+    let mut coming = Coming::default();
+    let makes = draft.phases.contains(&Phase::Disks);
+    if makes && draft.progress < Progress::Partitioned {
         for (index, disk) in wanted.config.storage.disks.iter().enumerate() {
             plan_disk(draft, &format!("$.storage.disks.{index}"), disk, &mut coming);
         }
     }
+    if makes {
+        volumes::plan_raid(draft, &mut coming);
+        volumes::plan_luks(draft, &mut coming);
+    }
     let mut mounts = Vec::new();
     for (index, fs) in wanted.config.storage.filesystems.iter().enumerate() {
         let origin = format!("$.storage.filesystems.{index}");
-        if let Some(fresh) = plan_filesystem(draft, &origin, fs, &coming) {
+        // Run on its own the mount stage finds what the disks stage has made.
+        let fresh = if makes { plan_filesystem(draft, &origin, fs, &coming) } else { Some(false) };
+        if let Some(fresh) = fresh {
             mounts.extend(
                 fs.path.as_ref().filter(|path| !path.is_empty()).map(|path| (origin, path, fs, fresh)),
             );
         }
     }
+    draft.now = Phase::Mount;
     plan_mounts(draft, mounts)
 }
 
-fn plan_disk(draft: &mut Draft<'_>, origin: &str, disk: &Disk, coming: &mut BTreeSet<String>) {
+fn plan_disk(draft: &mut Draft<'_>, origin: &str, disk: &Disk, coming: &mut Coming) {
     let name = &disk.device;
     let Some(device) = draft.observed.devices.get(name) else {
-        return missing(draft, origin, name);
+        return missing(draft, &format!("{origin}.device"), name);
     };
     let wipe = disk.wipe_table == Some(true);
+    if let Some(damage) = device.table_damage.as_ref().filter(|_| !wipe) {
+        let message = format!("the partition table of {name} cannot be used: {damage}");
+        return draft.refuse(origin, message, "set wipeTable: true to lose it");
+    }
     if device.table.is_none() && !wipe && !device.contents.is_empty() {
         let message = format!("{name} has no GPT but holds {}", list(&device.contents));
         return draft.refuse(origin, message, "set wipeTable: true to lose it");
@@ -67,7 +94,12 @@ fn plan_disk(draft: &mut Draft<'_>, origin: &str, disk: &Disk, coming: &mut BTre
     let before = if wipe { None } else { device.table.clone() };
     let start =
         before.clone().unwrap_or_else(|| Table::empty(device.sector_bytes.max(512), device.size_bytes));
-    let wishes: Vec<Wanted> = disk.partitions.iter().map(wish).collect();
+    let made = |part: &Partition| {
+        let number = u32::try_from(part.number).unwrap_or(0);
+        draft.observed.unfinished.made(name, number, part.label.as_deref(), &start.partitions)
+    };
+    let wishes: Vec<Wanted> =
+        disk.partitions.iter().map(|part| Wanted { made: made(part), ..wish(part) }).collect();
     let (after, changes) = match partition::decide(&start, &wishes) {
         Ok(decided) => decided,
         Err(errors) => {
@@ -81,14 +113,17 @@ fn plan_disk(draft: &mut Draft<'_>, origin: &str, disk: &Disk, coming: &mut BTre
         return;
     }
     // Partitions can be added to a disk in use; what is in use cannot be taken away.
-    let takes = wipe || changes.iter().any(|change| change.is_destructive());
-    let unused = Device { used_by: Vec::new(), ..device.clone() };
-    if !guard(draft, origin, name, if takes { device } else { &unused }) {
+    let taken = |number: &u32| {
+        wipe || changes.iter().any(|change| change.is_destructive() && change.number() == Some(*number))
+    };
+    let in_use = device.parts_in_use.iter().filter(|(number, _)| taken(number)).flat_map(|(_, users)| users);
+    let used_by: Vec<String> = device.used_by.iter().chain(in_use).cloned().collect();
+    if !guard(draft, &format!("{origin}.device"), name, &Device { used_by, ..device.clone() }) {
         return;
     }
     for (wish, change) in disk.partitions.iter().zip(&changes) {
         if let Change::Create(number) | Change::Replace(number) = change {
-            coming.extend(names_of(name, &device.node, *number, wish.label.as_deref()));
+            coming.0.extend(names_of(name, &device.node, *number, wish.label.as_deref()));
         }
     }
     if wipe {
@@ -107,8 +142,30 @@ fn plan_disk(draft: &mut Draft<'_>, origin: &str, disk: &Disk, coming: &mut BTre
     draft.step(Phase::Disks, origin, Action::Partition { disk: name.clone(), node, before, after, changes });
 }
 
+/// Every device that a config names, and whether it is named as a disk.
+pub fn device_names(config: &ignition_spec::Config) -> Vec<(&str, bool)> {
+    let storage = &config.storage;
+    let mut names: Vec<(&str, bool)> =
+        storage.disks.iter().map(|disk| (disk.device.as_str(), true)).collect();
+    names.extend(storage.raid.iter().flat_map(|raid| &raid.devices).map(|name| (name.as_str(), false)));
+    names.extend(storage.luks.iter().filter_map(|luks| luks.device.as_deref()).map(|name| (name, false)));
+    // The device of a virtiofs is a tag of the hypervisor's.
+    let on_devices = storage.filesystems.iter().filter(|fs| fs.format.as_deref() != Some("virtiofs"));
+    names.extend(on_devices.map(|fs| (fs.device.as_str(), false)));
+    names
+}
+
+/// The names of the devices that a config may make, as far as its text tells.
+pub(crate) fn coming(config: &ignition_spec::Config) -> BTreeSet<String> {
+    let storage = &config.storage;
+    let mut names: BTreeSet<String> = storage.disks.iter().flat_map(coming_parts).collect();
+    names.extend(storage.raid.iter().map(|raid| volumes::raid_node(&raid.name)));
+    names.extend(storage.luks.iter().map(|luks| format!("/dev/mapper/{}", luks.name)));
+    names
+}
+
 /// The names of the partitions that a config may make on a disk, as far as its text tells.
-pub(crate) fn coming(disk: &Disk) -> Vec<String> {
+fn coming_parts(disk: &Disk) -> Vec<String> {
     let name = |part: &Partition| {
         names_of(&disk.device, &disk.device, u32::try_from(part.number).unwrap_or(0), part.label.as_deref())
     };
@@ -143,26 +200,15 @@ fn wish(part: &Partition) -> Wanted {
         absent: part.should_exist == Some(false),
         wipe_entry: part.wipe_partition_entry == Some(true),
         resize: part.resize == Some(true),
+        made: None,
     }
 }
 
 /// Plans a file system. `Some(true)`: it will be new and empty; `Some(false)`: it is used as it is; `None`: a problem.
-fn plan_filesystem(
-    draft: &mut Draft<'_>,
-    origin: &str,
-    fs: &Filesystem,
-    coming: &BTreeSet<String>,
-) -> Option<bool> {
+fn plan_filesystem(draft: &mut Draft<'_>, origin: &str, fs: &Filesystem, coming: &Coming) -> Option<bool> {
     let format = match fs.format.as_deref() {
-        None | Some("" | "none") => return Some(false),
-        Some("virtiofs") => {
-            draft.refuse(
-                &format!("{origin}.format"),
-                "virtiofs is not supported yet",
-                "use ext4, xfs, btrfs or vfat",
-            );
-            return None;
-        }
+        // A tag of the hypervisor's is mounted as it is.
+        None | Some("" | "none" | "virtiofs") => return Some(false),
         Some(format) => format.to_owned(),
     };
     let name = &fs.device;
@@ -170,7 +216,7 @@ fn plan_filesystem(
         _ if coming.contains(name) => Target::Coming,
         Some(device) => Target::Known(device),
         None => {
-            missing(draft, origin, name);
+            missing(draft, &format!("{origin}.device"), name);
             return None;
         }
     };
@@ -179,7 +225,7 @@ fn plan_filesystem(
         if !wipe && !device.contents.is_empty() {
             return reuse(draft, origin, fs, &format, device).then_some(false);
         }
-        if !guard(draft, origin, name, device) {
+        if !guard(draft, &format!("{origin}.device"), name, device) {
             return None;
         }
         if wipe {
@@ -235,33 +281,33 @@ fn reuse(draft: &mut Draft<'_>, origin: &str, fs: &Filesystem, format: &str, dev
     false
 }
 
-fn missing(draft: &mut Draft<'_>, origin: &str, name: &str) {
+pub(super) fn missing(draft: &mut Draft<'_>, origin: &str, name: &str) {
     let hint = "the machine's disks are listed by `lsblk`; a partition needs its disk under storage.disks";
-    draft.refuse(&format!("{origin}.device"), format!("there is no device {name}"), hint);
+    draft.refuse(origin, format!("there is no device {name}"), hint);
 }
 
 /// Refuses devices that are in use or cannot be written.
-fn guard(draft: &mut Draft<'_>, origin: &str, name: &str, device: &Device) -> bool {
+pub(super) fn guard(draft: &mut Draft<'_>, origin: &str, name: &str, device: &Device) -> bool {
     if device.read_only {
-        draft.refuse(&format!("{origin}.device"), format!("{name} is read-only"), "attach it writable");
+        draft.refuse(origin, format!("{name} is read-only"), "attach it writable");
         return false;
     }
     if let Some(user) = device.used_by.first() {
         let hint = "the disk of the system itself cannot be changed by a config yet: use another";
-        draft.refuse(&format!("{origin}.device"), format!("{name} is in use: {user}"), hint);
+        draft.refuse(origin, format!("{name} is in use: {user}"), hint);
         return false;
     }
     true
 }
 
-fn describe(found: &Content) -> String {
+pub(super) fn describe(found: &Content) -> String {
     match &found.label {
         Some(label) => format!("{} {label:?}", found.kind),
         None => found.kind.clone(),
     }
 }
 
-fn list(contents: &[Content]) -> String {
+pub(super) fn list(contents: &[Content]) -> String {
     contents.iter().map(describe).collect::<Vec<_>>().join(" and ")
 }
 

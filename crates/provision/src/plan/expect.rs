@@ -166,7 +166,7 @@ impl World<'_> {
         match base {
             Base::Empty => {}
             Base::Existing => hasher.update(self.observed.texts.get(path)?),
-            Base::Copy(from) => hasher.update(self.observed.texts.get(from)?),
+            Base::Copy(from) | Base::Original(from) => hasher.update(self.observed.texts.get(from)?),
             Base::Text(text) => hasher.update(text),
             Base::Resource(resource) => hasher.update(resource.at_hand().ok()??),
         }

@@ -9,21 +9,25 @@ pub mod action;
 mod disks;
 pub mod expect;
 pub mod install;
+pub mod kargs;
 pub(crate) mod nodes;
-mod refuse;
+mod relabel;
 pub mod show;
 pub mod units;
 pub(crate) mod users;
+pub mod volumes;
 
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Problem};
 use crate::event::Phase;
 use crate::fetch::FinalConfig;
+use crate::fetch::resource::Resource;
 use crate::observe::Observed;
 use crate::place::Place;
 pub use action::Action;
 pub(crate) use disks::coming;
+pub use disks::device_names;
 
 /// Version of the JSON form of a plan (docs/explanation/provisioning.md).
 pub const PLAN_VERSION: u32 = 1;
@@ -64,6 +68,36 @@ impl Plan {
         self.steps.iter().filter(move |step| step.phase == phase)
     }
 
+    /// A part of the plan.
+    #[must_use]
+    pub fn only(&self, choose: impl Fn(&Action) -> bool) -> Self {
+        let steps = self.steps.iter().filter(|step| choose(&step.action)).cloned().collect();
+        Self { version: self.version, steps, warnings: self.warnings.clone() }
+    }
+
+    /// The remote resources that its steps will write, each with the path of the final config that names it.
+    pub fn resources(&self) -> Vec<(String, Resource)> {
+        let mut found = Vec::new();
+        for step in &self.steps {
+            match &step.action {
+                Action::File { base, append, .. } => {
+                    if let action::Base::Resource(resource) = base {
+                        found.push((format!("{}.contents", step.origin), resource.clone()));
+                    }
+                    found.extend(append.iter().map(|part| (format!("{}.append", step.origin), part.clone())));
+                }
+                Action::MakeLuks { volume } | Action::OpenLuks { volume } => {
+                    found.extend(
+                        volume.key.iter().map(|key| (format!("{}.keyFile", step.origin), key.clone())),
+                    );
+                }
+                _ => {}
+            }
+        }
+        found.retain(|(_, resource)| resource.is_remote());
+        found
+    }
+
     /// The plan as lines, for people and golden tests.
     pub fn lines(&self) -> String {
         let mut text = String::new();
@@ -84,8 +118,11 @@ struct Draft<'a> {
     observed: &'a Observed,
     steps: Vec<Step>,
     warnings: Vec<String>,
-    problems: Vec<Problem>,
+    problems: Vec<(Phase, Problem)>,
     progress: Progress,
+    phases: &'a [Phase],
+    /// The phase that is being planned.
+    now: Phase,
 }
 
 impl Draft<'_> {
@@ -102,7 +139,7 @@ impl Draft<'_> {
             path: origin.to_owned(),
             ..Place::default()
         });
-        self.problems.push(problem.at(Some(place)));
+        self.problems.push((self.now, problem.at(Some(place))));
     }
 
     fn refuse(&mut self, origin: &str, message: impl Into<String>, hint: &str) {
@@ -131,6 +168,10 @@ pub enum Progress {
     Start,
     /// Partition tables are as they shall be.
     Partitioned,
+    /// RAID arrays run.
+    Assembled,
+    /// LUKS volumes are open.
+    Unlocked,
     /// File systems are made and mounted.
     Mounted,
 }
@@ -148,21 +189,58 @@ pub fn plan(wanted: &FinalConfig, observed: &Observed) -> Result<Plan, Error> {
 /// # Errors
 /// As [`plan`].
 pub fn plan_from(wanted: &FinalConfig, observed: &Observed, progress: Progress) -> Result<Plan, Error> {
+    plan_phases(wanted, observed, progress, &Phase::ALL)
+}
+
+/// [`plan_from`] of some phases only, for a machine that runs them one at a time: what is wrong with others is not told.
+///
+/// # Errors
+/// As [`plan`].
+pub fn plan_phases(
+    wanted: &FinalConfig,
+    observed: &Observed,
+    progress: Progress,
+    phases: &[Phase],
+) -> Result<Plan, Error> {
     let (steps, warnings, problems) = (Vec::new(), Vec::new(), Vec::new());
-    let mut draft = Draft { wanted, observed, steps, warnings, problems, progress };
-    refuse::refuse(&mut draft);
+    let now = Phase::Kargs;
+    let mut draft = Draft { wanted, observed, steps, warnings, problems, progress, phases, now };
+    if progress == Progress::Start && phases.contains(&Phase::Kargs) {
+        kargs::plan(&mut draft);
+    }
+    let unfinished = &observed.unfinished;
+    if progress == Progress::Start && !unfinished.is_empty() {
+        let (parts, nodes) =
+            (unfinished.partitions.values().map(Vec::len).sum::<usize>(), unfinished.nodes.len());
+        let volumes = unfinished.volumes.len() + unfinished.arrays.len();
+        draft.warnings.push(format!(
+            "a first boot was cut short before: what it made is taken as its own ({parts} partitions, {volumes} \
+             volumes, {nodes} files and links)"
+        ));
+    }
+    draft.now = Phase::Disks;
     let mounts =
         if progress < Progress::Mounted { disks::plan(&mut draft) } else { disks::Mounts::default() };
-    users::plan(&mut draft);
-    let mut world = observed.nodes.clone();
-    nodes::plan(&mut draft, &mut world, &mounts);
-    units::plan(&mut draft, &mut world);
+    if phases.contains(&Phase::Files) {
+        draft.now = Phase::Files;
+        users::plan(&mut draft);
+        let mut world = observed.nodes.clone();
+        nodes::plan(&mut draft, &mut world, &mounts);
+        units::plan(&mut draft, &mut world);
+        volumes::plan_keys(&mut draft);
+        relabel::plan(&mut draft);
+    }
     disks::unmount(&mut draft, &mounts);
+    draft.steps.retain(|step| phases.contains(&step.phase));
+    draft.problems.retain(|(phase, _)| phases.contains(phase));
     draft.steps.sort_by_key(|step| step.phase);
     let Draft { steps, warnings, problems, .. } = draft;
     if problems.is_empty() {
         Ok(Plan { version: PLAN_VERSION, steps, warnings })
     } else {
-        Err(Error { phase: Phase::Plan, problems })
+        Err(Error {
+            phase: Phase::Plan,
+            problems: problems.into_iter().map(|(_, problem)| problem).collect(),
+        })
     }
 }

@@ -168,7 +168,19 @@ fn file(draft: &mut Draft<'_>, world: &mut Nodes, origin: &str, path: String, no
     known_names(draft, origin, &node.user, &node.group);
     let Some((base, append, digest)) = contents(draft, origin, node) else { return };
     let mut existing = world.get(&path).cloned();
-    if let Some(found) = existing.clone() {
+    let mut exists = existing.is_some();
+    let left = leftover(draft, &path);
+    let mut original = None;
+    if let Some(saved) = left.filter(|_| exists) {
+        // What is there is half of this very step: the file is made from what was there before it.
+        if existing.as_ref().is_some_and(|found| matches!(found.kind, Kind::File(_))) {
+            match saved {
+                Some(copy) => original = Some(copy),
+                None => existing = None,
+            }
+        }
+    }
+    if let Some(found) = existing.clone().filter(|_| original.is_none()) {
         let same = matches!(&found.kind, Kind::File(Some(found)) if digest.as_ref() == Some(found));
         let regular = matches!(found.kind, Kind::File(_));
         let has_source = matches!(base, Base::Resource(_));
@@ -187,12 +199,13 @@ fn file(draft: &mut Draft<'_>, world: &mut Nodes, origin: &str, path: String, no
             return in_the_way(draft, origin, &path, &found, "file");
         }
     }
-    let base = match base {
-        Base::Empty if existing.is_some() => Base::Existing,
-        base => base,
+    let base = match (base, original) {
+        (Base::Empty, Some(copy)) => Base::Original(copy),
+        (Base::Empty, None) if existing.is_some() => Base::Existing,
+        (base, _) => base,
     };
     let access = access(node.mode, &node.user, &node.group, existing.as_ref(), FILE_MODE);
-    let exists = world.get(&path).is_some();
+    exists &= world.contains_key(&path);
     add(world, &path, Kind::File(digest), access.mode);
     draft.step(Phase::Files, origin, Action::File { path, access, base, append, exists });
 }
@@ -292,7 +305,8 @@ fn link(draft: &mut Draft<'_>, world: &mut Nodes, origin: &str, path: String, no
         if same {
             return;
         }
-        if node.overwrite != Some(true) {
+        let ours = leftover(draft, &path).is_some() && found.kind != Kind::Directory;
+        if node.overwrite != Some(true) && !ours {
             return in_the_way(draft, origin, &path, &found, "link");
         }
         remove(draft, world, origin, &path, &found);
@@ -307,6 +321,12 @@ fn link(draft: &mut Draft<'_>, world: &mut Nodes, origin: &str, path: String, no
         Action::Link { path, target, user: access.user, group: access.group }
     };
     draft.step(Phase::Files, origin, action);
+}
+
+/// What a first boot that was cut short noted of a place: `Some(None)` when nothing was there, `Some(copy)` when a
+/// file was, which is kept at `copy`.
+fn leftover(draft: &Draft<'_>, path: &str) -> Option<Option<String>> {
+    draft.observed.unfinished.nodes.get(path).cloned()
 }
 
 fn in_the_way(draft: &mut Draft<'_>, origin: &str, path: &str, found: &Node, wanted: &str) {

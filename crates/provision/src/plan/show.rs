@@ -172,7 +172,7 @@ fn text(path: &str, base: &Base, append: &[Resource], observed: &Observed) -> Op
     let mut text = match base {
         Base::Empty => String::new(),
         Base::Existing => observed.texts.get(path)?.clone(),
-        Base::Copy(from) => observed.texts.get(from)?.clone(),
+        Base::Copy(from) | Base::Original(from) => observed.texts.get(from)?.clone(),
         Base::Text(text) => text.clone(),
         Base::Resource(resource) => of(resource)?,
     };

@@ -121,11 +121,7 @@ fn slow_headers_time_out_and_are_tried_again() {
     );
     machine.boot(&text).unwrap_or_else(|error| panic!("{error}"));
     assert_eq!(machine.text("etc/a"), "hello");
-    assert!(
-        machine.events.iter().any(|line| line.starts_with("files: still trying")),
-        "{:?}",
-        machine.events
-    );
+    assert!(machine.events.iter().any(|line| line.starts_with("plan: still trying")), "{:?}", machine.events);
 }
 
 #[test]

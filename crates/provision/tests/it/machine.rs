@@ -54,6 +54,8 @@ pub(crate) struct Machine {
     pub(crate) clock: TestClock,
     pub(crate) recorder: Recorder,
     pub(crate) events: Vec<String>,
+    pub(crate) options: provision::Options,
+    pub(crate) devices: block::devices::Devices,
 }
 
 impl Machine {
@@ -71,6 +73,8 @@ impl Machine {
             clock: TestClock::default(),
             recorder: Recorder::default(),
             events: Vec::new(),
+            options: provision::Options::default(),
+            devices: block::devices::Devices::default(),
         };
         let (uid, gid) = (rustix::process::getuid().as_raw(), rustix::process::getgid().as_raw());
         machine
@@ -87,6 +91,20 @@ impl Machine {
         let path = self.root().join(path);
         std::fs::create_dir_all(path.parent().unwrap()).unwrap();
         std::fs::write(path, text).unwrap();
+    }
+
+    /// A disk of zeros as the kernel would show it: a file with an entry in a sysfs of its own.
+    pub(crate) fn disk(&mut self, name: &str, mib: u64) -> PathBuf {
+        let (dev, sys) = (self.dir.path().join("dev"), self.dir.path().join("devices"));
+        let entry = sys.join("class/block").join(name);
+        std::fs::create_dir_all(&entry).unwrap();
+        std::fs::create_dir_all(&dev).unwrap();
+        std::fs::write(entry.join("size"), (mib * 2048).to_string()).unwrap();
+        let file = std::fs::File::create(dev.join(name)).unwrap();
+        file.set_len(mib << 20).unwrap();
+        let node = dev.join(name);
+        self.devices = block::devices::Devices { dev, sys };
+        node
     }
 
     pub(crate) fn text(&self, path: &str) -> String {
@@ -144,11 +162,13 @@ impl Machine {
         let client = Client { bundle: None, names: Names::default() };
         let mut env = Env {
             root: Root::open(&self.root(), Durability::AtEnd).unwrap(),
-            devices: block::devices::Devices::default(),
+            devices: self.devices.clone(),
             programs,
             net: Net::new(client, &self.clock, &mut up),
             device_timeout: Duration::ZERO,
             boot_id: "boot".into(),
+            options: self.options.clone(),
+            keys: std::collections::BTreeMap::new(),
         };
         let mut events = Vec::new();
         let outcome = provision::provision(wanted, &mut env, &mut |event| events.push(line(&event)));

@@ -8,3 +8,4 @@ mod plan;
 mod property;
 mod root_disks;
 mod server;
+mod stages;
