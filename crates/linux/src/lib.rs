@@ -11,6 +11,7 @@
 //! - [`signal`]: signalfd, a clean slate before exec
 //! - [`mount_attr`] wraps mount_setattr
 //! - [`seccomp`], [`bpf`]: filters and device programs given to the kernel
+//! - [`vsock`], [`vmware`], [`vbox`]: ways from a virtual machine to its host
 //! - [`keyring`], [`sched`], [`netdev`], [`usage`]: session keyrings, scheduling, device flags, CPU time of children
 
 pub mod bpf;
@@ -26,3 +27,6 @@ pub mod seccomp;
 pub mod session;
 pub mod signal;
 pub mod usage;
+pub mod vbox;
+pub mod vmware;
+pub mod vsock;

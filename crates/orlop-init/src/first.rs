@@ -2,6 +2,7 @@
 
 use std::cell::RefCell;
 use std::path::Path;
+use std::time::Duration;
 
 use block::devices::Devices;
 use ignition_spec::Config;
@@ -10,6 +11,7 @@ use provision::fetch::resource::Net;
 use provision::fetch::source::Sources;
 use provision::net::http::Client;
 use provision::net::{Names, SystemClock};
+use provision::platform::{Machine, Status};
 use provision::{Durability, Env, Event, FetchEnv, FinalConfig, Options, Root, SystemPrograms};
 use serde_json::json;
 
@@ -19,21 +21,25 @@ use crate::console;
 use crate::modules;
 use crate::network::{Daemons, NetworkError, RESOLV_CONF};
 use crate::phase::{Phase, Times};
+use crate::process;
 use crate::root::{self, SYSROOT};
 use crate::screen::{self, Failure};
 use crate::slot::Slot;
 use crate::stamp::{self, Begun};
 
-/// Base configs: an administrator's for this boot, then the image's. The first shadows the second.
-const SYSTEM_DIRS: [&str; 2] = ["/run/ignition", "/usr/lib/ignition"];
+/// Base configs: for this boot, the initramfs's own, then the image's. A name in one shadows it in those behind.
+const SYSTEM_DIRS: [&str; 3] = ["/run/ignition", "/etc/ignition", "/usr/lib/ignition"];
 /// Certificate authorities of the image.
 const BUNDLE: &str = "/usr/etc/ssl/certs/ca-certificates.crt";
-/// The one source of configs beside the kernel's arguments so far.
+/// The platform of images that are started without `ignition.platform.id=`: what `orlop up` makes.
 const PLATFORM: &str = "qemu";
 /// QEMU's configuration device by its ACPI id, what its driver shows, and the driver.
 const FW_CFG_DEVICE: &str = "/sys/bus/acpi/devices/QEMU0002:00";
 const FW_CFG_SYSFS: &str = "/sys/firmware/qemu_fw_cfg";
 const FW_CFG_MODULE: &str = "kernel/drivers/firmware/qemu_fw_cfg.ko";
+const MODPROBE: &str = "/usr/sbin/modprobe";
+/// A driver whose device is slow to answer.
+const MODPROBE_LIMIT: Duration = Duration::from_secs(60);
 const HOSTS: &str = "/usr/etc/hosts";
 /// For contents that are fetched before disks are changed and are too large for memory.
 const SPOOL: &str = "/run/orlop/spool";
@@ -68,10 +74,15 @@ impl First<'_> {
                 times.add(phase, took);
             }
         };
-        let facts = self.run(&daemons, &mut events)?;
-        let files = Phase::Provision(provision::Phase::Umount);
-        stamp::finish(Path::new(SYSROOT), self.begun, self.release, &facts)
-            .map_err(|error| Failure::new(files, &error))?;
+        let done = self.run(&daemons, &mut events).and_then(|facts| {
+            let files = Phase::Provision(provision::Phase::Umount);
+            stamp::finish(Path::new(SYSROOT), self.begun, self.release, &facts)
+                .map_err(|error| Failure::new(files, &error))
+        });
+        // User data are removed behind the stamp only: a boot that is cut short before it needs them again.
+        let error = done.as_ref().err().map(|failure| failure.cause.clone());
+        self.farewell(&daemons, error.as_deref(), &mut events);
+        done?;
         daemons.borrow_mut().stop(Phase::Switch);
         Ok(())
     }
@@ -84,8 +95,14 @@ impl First<'_> {
         load_fw_cfg();
         let clock = SystemClock::new();
         let mut bring_up = |_url: &str| self.bring_up(daemons);
-        let mut env =
-            FetchEnv { sources: sources(self.arguments), net: Net::new(client(), &clock, &mut bring_up) };
+        let mut wake = || wake_devices(daemons);
+        let machine = Machine {
+            load_module: Some(&mut load_module),
+            wake_devices: Some(&mut wake),
+            ..Machine::default()
+        };
+        let net = Net::new(client(), &clock, &mut bring_up);
+        let mut env = FetchEnv { sources: sources(self.arguments), net, machine };
         let wanted = provision::fetch_config(&mut env, events).map_err(|error| failure(&error))?;
         drop(env);
 
@@ -142,6 +159,17 @@ impl First<'_> {
         }
     }
 
+    /// Tells the platform how it went and removes the user data there.
+    fn farewell(&self, daemons: &RefCell<Daemons>, error: Option<&str>, events: &mut dyn FnMut(Event)) {
+        let clock = SystemClock::new();
+        let mut bring_up = |_url: &str| self.bring_up(daemons);
+        let machine = Machine { load_module: Some(&mut load_module), ..Machine::default() };
+        let net = Net::new(client(), &clock, &mut bring_up);
+        let mut env = FetchEnv { sources: sources(self.arguments), net, machine };
+        let status = Status { stage: "files", error };
+        provision::fetch::farewell(&mut env, status, events);
+    }
+
     /// Gets an address, as a phase of its own within the one that needs it.
     fn bring_up(&self, daemons: &RefCell<Daemons>) -> Result<(), String> {
         let mut times = Times::default();
@@ -166,6 +194,7 @@ fn client() -> Client {
     Client {
         bundle: Some(BUNDLE.into()),
         names: Names { servers: vec![RESOLV_CONF.into()], hosts: vec![HOSTS.into()] },
+        ..Client::default()
     }
 }
 
@@ -179,6 +208,23 @@ fn device_names(config: &Config) -> impl Iterator<Item = &str> {
 fn needs_udev(config: &Config, devices: &Devices) -> bool {
     let known = |name: &str| devices.find(name).is_ok_and(|found| found.is_some());
     device_names(config).any(|name| UDEV_LINKS.iter().any(|links| name.starts_with(links)) || !known(name))
+}
+
+/// Lets the drivers of disks and CD drives be loaded, for a config that is on one.
+fn wake_devices(daemons: &RefCell<Daemons>) -> Result<(), String> {
+    let phase = Phase::Provision(provision::Phase::Fetch);
+    daemons.borrow_mut().disks(phase).map_err(|error| Failure::new(phase, &error).cause)
+}
+
+/// Loads a module of the verified `/usr` for the platform. QEMU's configuration device has been seen to already.
+fn load_module(name: &str) -> Result<(), String> {
+    if name == "qemu_fw_cfg" {
+        return Ok(());
+    }
+    let phase = Phase::Provision(provision::Phase::Fetch);
+    let mut modprobe = process::command(MODPROBE);
+    modprobe.args(["--quiet", name]);
+    process::run(phase, modprobe, MODPROBE_LIMIT).map(drop).map_err(|error| Failure::new(phase, &error).cause)
 }
 
 /// QEMU's configuration device has a driver in the verified `/usr`, which only a first boot wants.

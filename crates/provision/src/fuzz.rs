@@ -1,5 +1,6 @@
 //! Entries for fuzzing: parsers of bytes from outside must answer to anything without a panic.
 
+use crate::drive::{Image, Volume};
 use crate::fetch::data_url;
 use crate::fetch::documents::decode_source_maps;
 use crate::net::dns;
@@ -30,4 +31,34 @@ pub fn unit_file(bytes: &[u8]) {
 /// Source maps beside a config.
 pub fn source_map(bytes: &[u8]) {
     let _ = decode_source_maps(bytes);
+}
+
+/// Drives: the bytes as an image of any format, and files of every volume found on it.
+pub fn drive(bytes: &[u8]) {
+    let image = Image(bytes);
+    for volume in Volume::on(&image, bytes.len() as u64).unwrap_or_default() {
+        for path in ["/user-data", "/openstack/latest/user_data", "/CustomData.bin"] {
+            let _ = volume.read(&image, path);
+        }
+    }
+}
+
+/// An ISO 9660 image behind its empty first sectors, where a fuzzer would find nothing.
+pub fn iso9660(bytes: &[u8]) {
+    drive(&[&[0; 16 * 2048], bytes].concat());
+}
+
+/// A UDF image of 512-byte blocks behind the blocks before its anchor.
+pub fn udf(bytes: &[u8]) {
+    drive(&[&[0; 256 * 512], bytes].concat());
+}
+
+/// Messages of Hyper-V's driver.
+pub fn kvp_message(bytes: &[u8]) {
+    crate::platform::fuzz_kvp(bytes);
+}
+
+/// OVF environments.
+pub fn ovf_environment(bytes: &[u8]) {
+    crate::platform::fuzz_ovf(bytes);
 }

@@ -12,11 +12,14 @@
 //! Terms: a **document** is one config as somebody wrote it; the **final config** is all documents merged; a **node**
 //! is a file, directory or link; a **place** is a line of a document.
 //!
-//! Modules: [`fetch`] finds and merges configs; [`observe`](mod@observe) looks at the machine; [`plan`](mod@plan)
-//! decides; [`execute`](mod@execute) does; [`run`] is a whole first boot; [`net`] is HTTP and DNS; [`root`] and
-//! [`resolve`] are paths; [`notes`] make an interrupted first boot safe to run again; [`place`], [`error`] and [`event`] are what people see; [`report`] is the result file.
+//! Modules: [`fetch`] finds and merges configs; [`platform`] asks the cloud for them, [`drive`] reads its drives;
+//! [`observe`](mod@observe) looks at the machine; [`plan`](mod@plan) decides; [`execute`](mod@execute) does; [`run`] is
+//! a whole first boot; [`net`] is HTTP and DNS; [`root`] and [`resolve`] are paths; [`notes`] make an
+//! interrupted first boot safe to run again; [`place`], [`error`] and [`event`] are what people see; [`report`] is the
+//! result file.
 
 pub mod day2;
+pub mod drive;
 pub mod error;
 pub mod event;
 pub mod execute;
@@ -27,6 +30,7 @@ pub mod notes;
 pub mod observe;
 pub mod place;
 pub mod plan;
+pub mod platform;
 pub mod report;
 pub mod resolve;
 pub mod root;

@@ -14,10 +14,11 @@ use ignition_spec::Config;
 use crate::error::{Error, Problem};
 use crate::event::{Event, Events, Phase};
 use crate::net::http::HttpSettings;
+use crate::platform::{self, Machine};
 use documents::{Documents, SourceMap, decode_source_maps};
 use render::Renderer;
 use resource::Net;
-use source::{Sources, UserConfig};
+use source::{Raw, SourceError, Sources, UserConfig};
 
 /// Headers for configs, as upstream sends them: servers choose the spec by it.
 pub(crate) const ACCEPT_CONFIG: &str = "application/vnd.coreos.ignition+json;version=3.6.0, */*;q=0.1";
@@ -29,6 +30,8 @@ pub struct FetchEnv<'a> {
     pub sources: Sources,
     /// How URLs are fetched.
     pub net: Net<'a>,
+    /// The machine, as far as its platform's provider needs it.
+    pub machine: Machine<'a>,
 }
 
 /// The config that the machine shall have, and where each part of it came from.
@@ -66,13 +69,13 @@ pub fn fetch_config(env: &mut FetchEnv<'_>, events: Events<'_>) -> Result<FinalC
 }
 
 fn fetch_inner(env: &mut FetchEnv<'_>, events: Events<'_>) -> Result<FinalConfig, Error> {
-    let failed = |error: source::SourceError| Error::new(Phase::Fetch, Problem::of(&error));
+    let failed = |error: SourceError| Error::new(Phase::Fetch, Problem::of(&error).hint(error.hint()));
     let maps: Vec<SourceMap> = match env.sources.source_map().map_err(failed)? {
         Some(bytes) => decode_source_maps(&bytes),
         None => Vec::new(),
     };
-    let base = env.sources.base().map_err(failed)?;
-    let user = env.sources.user().map_err(failed)?;
+    let mut base = env.sources.base().map_err(failed)?;
+    let user = found(env, &mut base, &mut *events).map_err(failed)?;
     let mut renderer = Renderer::new(&mut env.net, &maps, events);
     let mut base_config = render::Rendered::empty();
     for raw in base {
@@ -80,22 +83,99 @@ fn fetch_inner(env: &mut FetchEnv<'_>, events: Events<'_>) -> Result<FinalConfig
         let child = renderer.document(&raw)?;
         base_config = base_config.merge(child);
     }
-    let user_config_provided = user != UserConfig::None;
+    let user_config_provided = user.is_some();
     let user_config = match user {
-        UserConfig::Url(url) => {
+        Some(Found::Url(url)) => {
             renderer.say(format!("config {url} (kernel command line)"));
             renderer.url(&url)?
         }
-        UserConfig::Raw(raw) => {
+        Some(Found::Raw(raw)) => {
             renderer.say(format!("config {} ({} bytes)", raw.name, raw.bytes.len()));
             renderer.document(&raw)?
         }
-        UserConfig::None => {
+        None => {
             renderer.say("no config was given; the machine starts as the image is".into());
             render::Rendered::empty()
         }
     };
     renderer.finish(base_config.merge(user_config), user_config_provided)
+}
+
+/// The user's config, as far as it has to be found.
+enum Found {
+    Url(String),
+    Raw(Raw),
+}
+
+/// Looks where the user's config is and gets it, but for a URL. Files of the platform join the base configs.
+fn found(
+    env: &mut FetchEnv<'_>,
+    base: &mut Vec<Raw>,
+    events: Events<'_>,
+) -> Result<Option<Found>, SourceError> {
+    let user = env.sources.user()?;
+    let name = env.sources.platform().to_owned();
+    let mut machine = platform::Env::new(&mut env.net, &mut env.machine, env.sources.sysfs.clone(), events);
+    let data = match user {
+        UserConfig::Url(url) => return Ok(Some(Found::Url(url))),
+        UserConfig::Raw(raw) => return Ok(Some(Found::Raw(raw))),
+        UserConfig::Device { label, path } => platform::by_label(&mut machine, &label, &path)?,
+        UserConfig::Platform => match platform::fetch(platform::find(&name)?, &mut machine)? {
+            Some(data) => data,
+            None => return Ok(None),
+        },
+    };
+    if !data.files.is_empty() {
+        base.push(Raw { name: format!("files of the platform {name}"), bytes: files_config(&data.files) });
+    }
+    let raw = Raw { name: data.from, bytes: data.bytes };
+    Ok((!raw.bytes.is_empty()).then_some(Found::Raw(raw)))
+}
+
+/// A config that writes the files of a platform.
+fn files_config(files: &[platform::OutputFile]) -> Vec<u8> {
+    use base64::Engine as _;
+    let engine = base64::engine::general_purpose::STANDARD;
+    let files: Vec<_> = files
+        .iter()
+        .map(|file| {
+            let source = format!("data:;base64,{}", engine.encode(&file.bytes));
+            serde_json::json!({
+                "path": file.path, "mode": file.mode, "overwrite": true, "contents": {"source": source}
+            })
+        })
+        .collect();
+    let config = serde_json::json!({"ignition": {"version": "3.5.0"}, "storage": {"files": files}});
+    config.to_string().into_bytes()
+}
+
+/// After the machine is provisioned, or was not: tells the platform, where it wants to know, and removes the user data
+/// from where they would stay readable. What fails here is a warning.
+pub fn farewell(env: &mut FetchEnv<'_>, status: platform::Status<'_>, events: Events<'_>) {
+    let Ok(provider) = platform::find(env.sources.platform()) else { return };
+    let mut problems = Vec::new();
+    let sysfs = env.sources.sysfs.clone();
+    let mut machine = platform::Env::new(&mut env.net, &mut env.machine, sysfs, &mut *events);
+    if let Err(error) = provider.tell(&mut machine, status) {
+        problems.push(format!(
+            "the platform {} was not told: {}",
+            provider.name(),
+            Problem::of(&error).line()
+        ));
+    }
+    let mut deleted = false;
+    if status.error.is_none() {
+        match provider.delete(&mut machine) {
+            Ok(outcome) => deleted = outcome == platform::Deleted::Yes,
+            Err(error) => problems.push(format!("the user data stay there: {}", Problem::of(&error).line())),
+        }
+    }
+    if deleted {
+        say(events, format!("user data removed from the platform {}", provider.name()));
+    }
+    for problem in problems {
+        events(Event::Warning(Phase::Fetch, problem));
+    }
 }
 
 /// Whether something of the config comes over the network after it has been fetched itself: contents of files, keys.

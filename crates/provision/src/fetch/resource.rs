@@ -236,6 +236,18 @@ impl<'a> Net<'a> {
         Ok(Some(format!("fetched {} ({bytes} bytes, {kept})", resource.short())))
     }
 
+    /// Brings the network up for `url`, unless it is.
+    ///
+    /// # Errors
+    /// Why there is none.
+    pub fn up(&mut self, url: &str) -> Result<(), String> {
+        if !self.is_up {
+            (self.bring_up)(url)?;
+            self.is_up = true;
+        }
+        Ok(())
+    }
+
     /// Writes the content of `resource` to `sink`, decompressed and verified.
     ///
     /// # Errors
@@ -263,11 +275,8 @@ impl<'a> Net<'a> {
             _ => return Err(ResourceError::Scheme { scheme }),
         }
         let url = resource.source.clone();
-        if !self.is_up {
-            (self.bring_up)(&url).map_err(|why| ResourceError::Network { url: url.clone(), why })?;
-            self.is_up = true;
-        }
-        let request = Request { url: url.clone(), headers: resource.headers.clone(), accept };
+        self.up(&url).map_err(|why| ResourceError::Network { url: url.clone(), why })?;
+        let request = Request { url, headers: resource.headers.clone(), accept, ..Request::default() };
         let mut retrying = |retry| events(Event::Retry(phase, retry));
         // The errors of our own making pass the client as they are; a broken connection makes it try again.
         let mut refused = None;

@@ -1,15 +1,16 @@
 //! Where the machine's own config comes from.
 //!
-//! The user's config is the first of `ignition.config.url=` on the kernel's command line, `user.ign` in a system
-//! directory, and the platform's: here QEMU's fw_cfg. The base configs are the `*.ign` and `*.bu` of `base.d` in the
+//! The user's config is the first of `ignition.config.url=` or `ignition.config.device=` with `ignition.config.path=`
+//! on the kernel's command line, `user.ign` or `user.bu` in a system directory, and the platform's
+//! ([`crate::platform`]). The base configs are the `*.ign` and `*.bu` of `base.d` and `base.platform.d/PLATFORM` in the
 //! system directories; a name in a directory of higher priority shadows the same name in a lower one.
 
 use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
 
-/// fw_cfg key of the config; what upstream's documentation tells QEMU users.
-const FW_CFG_CONFIG: &str = "opt/com.coreos/config";
+use crate::platform::{self, PlatformError};
+
 /// fw_cfg key of the map from the config to the user's Butane file (docs/explanation/provisioning.md).
 const FW_CFG_SOURCE_MAP: &str = "opt/io.orlop/source-map";
 
@@ -25,18 +26,21 @@ pub enum SourceError {
         #[source]
         source: io::Error,
     },
-    /// An argument of the kernel's command line that asks for a source which is not there yet.
-    #[error("the kernel argument {argument} is not supported yet")]
-    Argument {
-        /// The argument.
-        argument: String,
+    /// Two files that are each other's alternative.
+    #[error("both {path} and {other} are there: one config, in one format")]
+    Twice {
+        /// The one.
+        path: PathBuf,
+        /// The other.
+        other: PathBuf,
     },
+    /// What the command line or the platform gives.
+    #[error(transparent)]
+    Platform(#[from] PlatformError),
 }
 
-/// Arguments of Ignition that name sources we do not have.
-const ARGUMENTS_LATER: [&str; 2] = ["ignition.config.device", "ignition.config.path"];
-/// Platforms whose config is found: `metal` has only what the kernel's command line says.
-const PLATFORMS: [&str; 2] = ["qemu", "metal"];
+/// Names of the user's config in a system directory.
+const USER_FILES: [&str; 2] = ["user.ign", "user.bu"];
 
 /// A config as it was found.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -52,10 +56,17 @@ pub struct Raw {
 pub enum UserConfig {
     /// A URL of the kernel's command line.
     Url(String),
+    /// A file of a drive, both named on the kernel's command line.
+    Device {
+        /// Label of the drive.
+        label: String,
+        /// Path of the file on it.
+        path: String,
+    },
     /// Bytes at hand.
     Raw(Raw),
-    /// Nowhere: the machine stays as the image is.
-    None,
+    /// The platform's to give.
+    Platform,
 }
 
 /// The places to look at.
@@ -68,7 +79,7 @@ pub struct Sources {
     /// Directories with base configs, of highest priority first; upstream's are `/run/ignition`, `/etc/ignition`,
     /// `/usr/lib/ignition`.
     pub system_dirs: Vec<PathBuf>,
-    /// Name of the platform, for `base.platform.d/NAME`.
+    /// Name of the platform, unless `ignition.platform.id=` on the command line names another.
     pub platform: String,
 }
 
@@ -79,37 +90,42 @@ impl Sources {
     /// When a file that is there cannot be read.
     pub fn base(&self) -> Result<Vec<Raw>, SourceError> {
         let mut found = self.fragments(Path::new("base.d"))?;
-        found.extend(self.fragments(&Path::new("base.platform.d").join(&self.platform))?);
+        found.extend(self.fragments(&Path::new("base.platform.d").join(self.platform()))?);
         Ok(found)
     }
 
-    /// The user's config.
+    /// Name of the platform.
+    pub fn platform(&self) -> &str {
+        argument(&self.cmdline, "ignition.platform.id").unwrap_or(&self.platform)
+    }
+
+    /// Where the user's config is.
     ///
     /// # Errors
-    /// When a file that is there cannot be read, and when the command line names a source that is not supported.
+    /// When a file that is there cannot be read, and when the command line contradicts itself or names a platform that
+    /// nobody knows.
     pub fn user(&self) -> Result<UserConfig, SourceError> {
-        for key in ARGUMENTS_LATER {
-            if let Some(value) = argument(&self.cmdline, key) {
-                return Err(SourceError::Argument { argument: format!("{key}={value}") });
-            }
+        platform::find(self.platform())?;
+        let given = |key| argument(&self.cmdline, key).map(str::to_owned);
+        if let Some(url) = given("ignition.config.url") {
+            return Ok(UserConfig::Url(url));
         }
-        let platform = argument(&self.cmdline, "ignition.platform.id").unwrap_or(&self.platform);
-        if !PLATFORMS.contains(&platform) {
-            return Err(SourceError::Argument { argument: format!("ignition.platform.id={platform}") });
+        match (given("ignition.config.device"), given("ignition.config.path")) {
+            (Some(label), Some(path)) => return Ok(UserConfig::Device { label, path }),
+            (None, None) => {}
+            _ => return Err(PlatformError::HalfADevice.into()),
         }
-        if let Some(url) = argument(&self.cmdline, "ignition.config.url") {
-            return Ok(UserConfig::Url(url.to_owned()));
+        for dir in &self.system_dirs {
+            let [json, yaml] = USER_FILES.map(|name| dir.join(name));
+            let found = match (read(&json)?, read(&yaml)?) {
+                (Some(_), Some(_)) => return Err(SourceError::Twice { path: json, other: yaml }),
+                (Some(bytes), None) => (json, bytes),
+                (None, Some(bytes)) => (yaml, bytes),
+                (None, None) => continue,
+            };
+            return Ok(UserConfig::Raw(Raw { name: found.0.display().to_string(), bytes: found.1 }));
         }
-        for path in self.system_dirs.iter().map(|dir| dir.join("user.ign")) {
-            if let Some(bytes) = read(&path)? {
-                return Ok(UserConfig::Raw(Raw { name: path.display().to_string(), bytes }));
-            }
-        }
-        // QEMU makes the file with an empty config too; an empty config is none.
-        match read(&self.fw_cfg(FW_CFG_CONFIG))?.filter(|bytes| !bytes.is_empty()) {
-            Some(bytes) => Ok(UserConfig::Raw(Raw { name: format!("fw_cfg {FW_CFG_CONFIG}"), bytes })),
-            None => Ok(UserConfig::None),
-        }
+        Ok(UserConfig::Platform)
     }
 
     /// The source map beside the config.
@@ -155,6 +171,17 @@ fn read(path: &Path) -> Result<Option<Vec<u8>>, SourceError> {
         Ok(bytes) => Ok(Some(bytes)),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(source) => Err(SourceError::Read { path: path.to_owned(), source }),
+    }
+}
+
+impl SourceError {
+    /// What the user can do.
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            Self::Platform(error) => error.hint(),
+            Self::Twice { .. } => Some("remove one of them".into()),
+            Self::Read { .. } => None,
+        }
     }
 }
 

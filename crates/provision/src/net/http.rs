@@ -1,10 +1,11 @@
-//! HTTP(S) GET that does not give up: a machine on first boot has nobody else to ask.
+//! HTTP(S) that does not give up: a machine on first boot has nobody else to ask.
 //!
 //! Server errors (5xx), timeouts and connection errors are tried again after 200 ms, doubling to 5 s, for ever or
 //! until the config's `timeouts.httpTotal` (the spec's `ignition.timeouts`). Every other answer is final. Headers of
 //! the config go to the server it names only: they are dropped on a redirect.
 
 use std::cell::Cell;
+use std::collections::BTreeMap;
 use std::io::{self, Read};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -14,6 +15,7 @@ use ureq::http::Uri;
 use ureq::tls::{Certificate, PemItem, RootCerts, TlsConfig};
 use ureq::unversioned::transport::DefaultConnector;
 
+use super::dial::{Dial, Dialer};
 use super::proxy::Proxies;
 use super::{Clock, Names};
 
@@ -43,15 +45,40 @@ pub struct HttpSettings {
     pub authorities: Vec<Vec<u8>>,
 }
 
-/// One GET.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// What is asked of the server.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum Method {
+    /// GET.
+    #[default]
+    Get,
+    /// HEAD.
+    Head,
+    /// PUT without a body: how metadata services hand out tokens.
+    Put,
+    /// POST of a body of the named media type.
+    Post {
+        /// Media type.
+        content_type: &'static str,
+        /// The body.
+        body: Vec<u8>,
+    },
+}
+
+/// One request.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Request {
+    /// What is asked.
+    pub method: Method,
     /// Absolute `http:` or `https:` URL.
     pub url: String,
     /// Headers of the config; they override the default ones of the same name.
     pub headers: Vec<(String, String)>,
     /// `Accept` header.
     pub accept: Option<&'static str>,
+    /// Answers below 500 that are no final word from this server, such as 429.
+    pub retry: &'static [u16],
+    /// How the server is reached.
+    pub dial: Dial,
 }
 
 /// Another attempt is going to be made.
@@ -106,6 +133,14 @@ pub enum HttpError {
         /// What is wrong.
         why: String,
     },
+    /// Nothing answered at the one attempt that was made.
+    #[error("{url}: {why}")]
+    Attempt {
+        /// The URL.
+        url: String,
+        /// Why the attempt failed.
+        why: String,
+    },
     /// The request cannot be made at all.
     #[error("{url}: {why}")]
     Request {
@@ -131,6 +166,34 @@ pub enum HttpError {
     },
 }
 
+impl HttpError {
+    /// Whether the server says that there is no such thing.
+    pub fn is_missing(&self) -> bool {
+        matches!(self, Self::Status { status: 404, .. })
+    }
+
+    /// Whether another attempt may go better.
+    pub fn is_transient(&self) -> bool {
+        matches!(self, Self::Attempt { .. })
+    }
+}
+
+/// What the server said beside the body.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Answer {
+    /// HTTP status.
+    pub status: u16,
+    /// Headers, names in lower case.
+    pub headers: Vec<(String, String)>,
+}
+
+impl Answer {
+    /// The first header of a name in lower case.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
+    }
+}
+
 /// How one attempt failed.
 enum Failure {
     Transient(String),
@@ -145,6 +208,9 @@ pub struct Client {
     pub bundle: Option<PathBuf>,
     /// Name look-up.
     pub names: Names,
+    /// Origins (`http://169.254.169.254`) that are reached at another one: how tests stand in for the services of a
+    /// cloud. Servers are still asked for the host that the URL names.
+    pub endpoints: BTreeMap<String, String>,
 }
 
 impl Client {
@@ -189,6 +255,43 @@ impl Client {
         unreachable!("attempts are counted without end")
     }
 
+    /// One attempt, for callers with a rhythm of their own.
+    ///
+    /// # Errors
+    /// [`HttpError`]; see [`HttpError::is_transient`].
+    pub fn once(
+        &self,
+        request: &Request,
+        settings: &HttpSettings,
+        bytes_max: u64,
+    ) -> Result<Vec<u8>, HttpError> {
+        let tls = self.tls(&request.url, settings)?;
+        let mut consume = |body: &mut dyn Read| read_limited(body, bytes_max);
+        self.attempt(request, settings, &tls, settings.total_timeout, &mut consume).map_err(|failure| {
+            match failure {
+                Failure::Final(error) => error,
+                Failure::Transient(why) => HttpError::Attempt { url: request.url.clone(), why },
+            }
+        })
+    }
+
+    /// One answer of whatever status, without following redirects: for services that speak by status and headers.
+    ///
+    /// # Errors
+    /// [`HttpError`]; a status is none.
+    pub fn ask(&self, request: &Request, settings: &HttpSettings) -> Result<Answer, HttpError> {
+        let tls = self.tls(&request.url, settings)?;
+        let url = &request.url;
+        let response = self.exchange(request, url, true, settings, &tls, settings.total_timeout);
+        let response = response.map_err(|failure| match failure {
+            Failure::Final(error) => error,
+            Failure::Transient(why) => HttpError::Attempt { url: url.clone(), why },
+        })?;
+        let text = |value: &ureq::http::HeaderValue| String::from_utf8_lossy(value.as_bytes()).into_owned();
+        let headers = response.headers().iter().map(|(name, value)| (name.as_str().to_owned(), text(value)));
+        Ok(Answer { status: response.status().as_u16(), headers: headers.collect() })
+    }
+
     fn attempt<T>(
         &self,
         request: &Request,
@@ -199,18 +302,7 @@ impl Client {
     ) -> Result<T, Failure> {
         let mut url = request.url.clone();
         for redirects in 0..=REDIRECTS_MAX {
-            let agent = self.agent(&url, settings, tls.clone(), left)?;
-            let headers: &[(String, String)] = if redirects == 0 { &request.headers } else { &[] };
-            let mut call = agent.get(&url);
-            if let Some(accept) = request.accept
-                && !headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("accept"))
-            {
-                call = call.header("accept", accept);
-            }
-            for (name, value) in headers {
-                call = call.header(name, value);
-            }
-            let mut response = call.call().map_err(|error| failure(&url, error))?;
+            let mut response = self.exchange(request, &url, redirects == 0, settings, tls, left)?;
             match response.status().as_u16() {
                 200..=299 => return read_body(&url, response.body_mut().as_reader(), consume),
                 301 | 302 | 303 | 307 | 308 => {
@@ -223,16 +315,82 @@ impl Client {
                     })?;
                     url = join(&url, location);
                 }
-                status @ 500.. => return Err(Failure::Transient(format!("the server answers {status}"))),
+                status if status >= 500 || request.retry.contains(&status) => {
+                    return Err(Failure::Transient(format!("the server answers {status}")));
+                }
                 status => return Err(Failure::Final(HttpError::Status { url, status })),
             }
         }
         Err(Failure::Final(HttpError::Redirects { url: request.url.clone() }))
     }
 
+    /// Sends the request to `url`, which is the request's own or where it was redirected to.
+    fn exchange(
+        &self,
+        request: &Request,
+        url: &str,
+        first: bool,
+        settings: &HttpSettings,
+        tls: &TlsConfig,
+        left: Option<Duration>,
+    ) -> Result<ureq::http::Response<ureq::Body>, Failure> {
+        let reached = self.reached(url, &request.dial);
+        // What stands in for a vsock or a link is reached as anything else.
+        let dial = match request.dial {
+            Dial::Vsock { .. } | Dial::Link(_) if reached != url => Dial::Tcp,
+            dial => dial,
+        };
+        let agent = self.agent(&reached, dial, settings, tls.clone(), left)?;
+        let mut headers = if first { request.headers.clone() } else { Vec::new() };
+        let has = |headers: &[(String, String)], wanted: &str| {
+            headers.iter().any(|(name, _)| name.eq_ignore_ascii_case(wanted))
+        };
+        if let Some(accept) = request.accept
+            && !has(&headers, "accept")
+        {
+            headers.push(("accept".into(), accept.into()));
+        }
+        if reached != url && !has(&headers, "host") {
+            headers.push(("host".into(), authority(url).to_owned()));
+        }
+        let mut call = ureq::http::Request::builder().uri(reached.as_ref());
+        call = call.method(match &request.method {
+            Method::Get => "GET",
+            Method::Head => "HEAD",
+            Method::Put => "PUT",
+            Method::Post { .. } => "POST",
+        });
+        for (name, value) in &headers {
+            call = call.header(name, value);
+        }
+        let bad = |error: &ureq::http::Error| {
+            Failure::Final(HttpError::Request { url: url.to_owned(), why: error.to_string() })
+        };
+        let result = match &request.method {
+            Method::Get | Method::Head => agent.run(call.body(()).map_err(|error| bad(&error))?),
+            Method::Put => agent.run(call.body(Vec::new()).map_err(|error| bad(&error))?),
+            Method::Post { content_type, body } => agent.run(
+                call.header("content-type", *content_type).body(body.clone()).map_err(|error| bad(&error))?,
+            ),
+        };
+        result.map_err(|error| failure(url, error))
+    }
+
+    /// The URL that stands in for `url`.
+    fn reached<'u>(&self, url: &'u str, dial: &Dial) -> std::borrow::Cow<'u, str> {
+        let end = url.find("://").map_or(0, |at| at + 3);
+        let path = url[end..].find(['/', '?', '#']).map_or(url.len(), |at| end + at);
+        let origin = dial.origin().unwrap_or_else(|| url[..path].to_owned());
+        match self.endpoints.get(&origin) {
+            Some(other) => format!("{other}{}", &url[path..]).into(),
+            None => url.into(),
+        }
+    }
+
     fn agent(
         &self,
         url: &str,
+        dial: Dial,
         settings: &HttpSettings,
         tls: TlsConfig,
         left: Option<Duration>,
@@ -266,7 +424,10 @@ impl Client {
             // No time left still gets one attempt, so that the error says what is wrong.
             .timeout_global(left.map(|left| left.max(Duration::from_secs(1))))
             .build();
-        Ok(ureq::Agent::with_parts(config, DefaultConnector::default(), self.names.clone()))
+        Ok(match dial {
+            Dial::Tcp => ureq::Agent::with_parts(config, DefaultConnector::default(), self.names.clone()),
+            dial => ureq::Agent::with_parts(config, Dialer(dial), self.names.clone()),
+        })
     }
 
     fn tls(&self, url: &str, settings: &HttpSettings) -> Result<TlsConfig, HttpError> {
@@ -287,6 +448,23 @@ impl Client {
         }
         Ok(TlsConfig::builder().root_certs(RootCerts::Specific(Arc::new(certificates))).build())
     }
+}
+
+/// Host and port of a URL as they stand in it, without credentials.
+fn authority(url: &str) -> &str {
+    let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
+    let authority = rest.split(['/', '?', '#']).next().unwrap_or(rest);
+    authority.rsplit_once('@').map_or(authority, |(_, host)| host)
+}
+
+/// Reads a body of at most `bytes_max` bytes.
+pub(crate) fn read_limited(body: &mut dyn Read, bytes_max: u64) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    let length = body.take(bytes_max + 1).read_to_end(&mut bytes)?;
+    if length as u64 > bytes_max {
+        return Err(io::Error::other(format!("more than {bytes_max} bytes")));
+    }
+    Ok(bytes)
 }
 
 /// Takes the certificates of a PEM bundle.

@@ -1,5 +1,6 @@
 //! The network as provisioning needs it: names, one HTTP client that does not give up, proxies.
 
+pub mod dial;
 pub mod dns;
 pub mod http;
 pub mod proxy;

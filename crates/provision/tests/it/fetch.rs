@@ -167,16 +167,6 @@ fn a_config_that_merges_itself_ends() {
     assert!(error.line().contains("more than 16 deep"), "{error}");
 }
 
-#[test]
-fn sources_that_are_not_there_yet_are_refused_by_name() {
-    for argument in ["ignition.config.device=LABEL", "ignition.config.path=/x", "ignition.platform.id=aws"] {
-        let mut machine = Machine::new();
-        machine.cmdline = format!("quiet {argument}");
-        let error = machine.fetch().unwrap_err();
-        assert_eq!(error.line(), format!("the kernel argument {argument} is not supported yet"));
-    }
-}
-
 /// A server of `openssl` with a certificate of a private authority, serving the files of a folder.
 fn tls_server(dir: &std::path::Path) -> Option<(std::process::Child, u16)> {
     use std::process::{Command, Stdio};

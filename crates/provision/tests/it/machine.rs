@@ -1,6 +1,7 @@
 //! A machine made of temporary directories.
 
 use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
@@ -56,6 +57,10 @@ pub(crate) struct Machine {
     pub(crate) events: Vec<String>,
     pub(crate) options: provision::Options,
     pub(crate) devices: block::devices::Devices,
+    /// Origins that servers of the test stand in for.
+    pub(crate) endpoints: BTreeMap<String, String>,
+    /// PEM bundle of the machine.
+    pub(crate) bundle: Option<PathBuf>,
 }
 
 impl Machine {
@@ -75,6 +80,8 @@ impl Machine {
             events: Vec::new(),
             options: provision::Options::default(),
             devices: block::devices::Devices::default(),
+            endpoints: BTreeMap::new(),
+            bundle: None,
         };
         let (uid, gid) = (rustix::process::getuid().as_raw(), rustix::process::getgid().as_raw());
         machine
@@ -136,10 +143,43 @@ impl Machine {
         }
     }
 
+    pub(crate) fn client(&self) -> Client {
+        let endpoints = self.endpoints.clone();
+        Client { bundle: self.bundle.clone(), names: Names::default(), endpoints }
+    }
+
+    /// The machine's directories as a platform's provider sees them.
+    pub(crate) fn hardware<'a>(&self) -> provision::platform::Machine<'a> {
+        let path = |name: &str| self.dir.path().join(name);
+        provision::platform::Machine {
+            devices: block::devices::Devices { dev: path("dev"), sys: path("sys") },
+            run: path("run"),
+            proc: path("proc"),
+            config_file: path("config.ign"),
+            ..Default::default()
+        }
+    }
+
+    /// A file of the machine outside of its root.
+    pub(crate) fn write(&self, path: &str, bytes: &[u8]) {
+        let path = self.dir.path().join(path);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, bytes).unwrap();
+    }
+
+    /// A block device with this content.
+    pub(crate) fn drive(&self, name: &str, image: &[u8]) {
+        self.write(&format!("dev/{name}"), image);
+        self.write(&format!("sys/class/block/{name}/size"), format!("{}\n", image.len() / 512).as_bytes());
+    }
+
     pub(crate) fn fetch(&mut self) -> Result<FinalConfig, Error> {
         let mut up = |_: &str| Ok(());
-        let client = Client { bundle: None, names: Names::default() };
-        let mut env = FetchEnv { sources: self.sources(), net: Net::new(client, &self.clock, &mut up) };
+        let mut env = FetchEnv {
+            sources: self.sources(),
+            net: Net::new(self.client(), &self.clock, &mut up),
+            machine: self.hardware(),
+        };
         let mut events = Vec::new();
         let fetched = provision::fetch_config(&mut env, &mut |event| events.push(line(&event)));
         self.events.extend(events);
@@ -159,12 +199,11 @@ impl Machine {
         programs: &dyn Programs,
     ) -> Result<Outcome, Error> {
         let mut up = |_: &str| Ok(());
-        let client = Client { bundle: None, names: Names::default() };
         let mut env = Env {
             root: Root::open(&self.root(), Durability::AtEnd).unwrap(),
             devices: self.devices.clone(),
             programs,
-            net: Net::new(client, &self.clock, &mut up),
+            net: Net::new(self.client(), &self.clock, &mut up),
             device_timeout: Duration::ZERO,
             boot_id: "boot".into(),
             options: self.options.clone(),

@@ -1,10 +1,13 @@
 //! Provisioning of temporary trees, with real servers on loopback.
 
 mod apply;
+mod docs;
+mod drives;
 mod errors;
 mod fetch;
 mod machine;
 mod plan;
+mod platforms;
 mod property;
 mod root_disks;
 mod server;

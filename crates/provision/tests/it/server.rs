@@ -1,7 +1,8 @@
-//! An HTTP server on loopback with a script: what it answers to the n-th request for a path.
+//! An HTTP server on loopback: with a script of what it answers to the n-th request for a path, or with a mind of its
+//! own.
 
 use std::collections::HashMap;
-use std::io::{BufRead as _, BufReader, Write as _};
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -42,14 +43,35 @@ impl Answer {
     }
 }
 
-#[derive(Debug, Default)]
+/// A request as a handler sees it.
+#[derive(Debug, Clone)]
+pub(crate) struct Asked {
+    pub(crate) method: String,
+    /// With its query.
+    pub(crate) path: String,
+    /// Names in lower case.
+    pub(crate) headers: HashMap<String, String>,
+    pub(crate) body: Vec<u8>,
+    /// Port of the client.
+    pub(crate) port: u16,
+}
+
+impl Asked {
+    pub(crate) fn header(&self, name: &str) -> &str {
+        self.headers.get(name).map_or("", String::as_str)
+    }
+}
+
+type Handler = Box<dyn FnMut(&Asked) -> Answer + Send>;
+
+#[derive(Default)]
 struct State {
+    handler: Option<Handler>,
     script: HashMap<String, Vec<Answer>>,
     requests: Vec<String>,
 }
 
 /// The server; it lives as long as the test's process.
-#[derive(Debug)]
 pub(crate) struct Server {
     pub(crate) url: String,
     state: Arc<Mutex<State>>,
@@ -70,6 +92,13 @@ impl Server {
         Self { url, state }
     }
 
+    /// A server that answers by a function.
+    pub(crate) fn with(handler: impl FnMut(&Asked) -> Answer + Send + 'static) -> Self {
+        let server = Self::new();
+        server.state.lock().unwrap().handler = Some(Box::new(handler));
+        server
+    }
+
     /// The answers for a path, in order; the last stays.
     pub(crate) fn on(&self, path: &str, answers: impl Into<Vec<Answer>>) {
         self.state.lock().unwrap().script.insert(path.to_owned(), answers.into());
@@ -79,6 +108,15 @@ impl Server {
     pub(crate) fn requests(&self) -> Vec<String> {
         self.state.lock().unwrap().requests.clone()
     }
+}
+
+fn parse(request: &str, port: u16) -> Option<Asked> {
+    let mut lines = request.lines();
+    let mut first = lines.next()?.split(' ');
+    let (method, path) = (first.next()?.to_owned(), first.next()?.to_owned());
+    let headers = lines.filter_map(|line| line.split_once(':'));
+    let headers = headers.map(|(name, value)| (name.to_ascii_lowercase(), value.trim().to_owned())).collect();
+    Some(Asked { method, path, headers, body: Vec::new(), port })
 }
 
 fn serve(stream: TcpStream, state: &Mutex<State>) -> Option<()> {
@@ -91,15 +129,20 @@ fn serve(stream: TcpStream, state: &Mutex<State>) -> Option<()> {
             break;
         }
     }
-    let path = request.split(' ').nth(1)?.to_owned();
+    let mut asked = parse(&request, stream.peer_addr().ok()?.port())?;
+    let length = asked.header("content-length").parse().unwrap_or(0);
+    asked.body.resize(length, 0);
+    reader.read_exact(&mut asked.body).ok()?;
     let answer = {
         let mut state = state.lock().unwrap();
         state.requests.push(request);
-        let answers = state.script.get_mut(&path);
-        match answers {
-            Some(answers) if answers.len() > 1 => answers.remove(0),
-            Some(answers) => answers[0].clone(),
-            None => status(404),
+        let handled = state.handler.as_mut().map(|handler| handler(&asked));
+        let answers = state.script.get_mut(&asked.path);
+        match (handled, answers) {
+            (Some(answer), _) => answer,
+            (None, Some(answers)) if answers.len() > 1 => answers.remove(0),
+            (None, Some(answers)) => answers[0].clone(),
+            (None, None) => status(404),
         }
     };
     std::thread::sleep(answer.delay);
