@@ -17,6 +17,9 @@ const LOOK: Duration = Duration::from_secs(1);
 /// A wait is told this often.
 const TELL_LOOKS: u32 = 10;
 
+/// Loads a kernel module by its name.
+pub type LoadModule<'a> = &'a mut dyn FnMut(&str) -> Result<(), String>;
+
 /// The machine beside the network: where the kernel shows it, and what has to be done for that.
 pub struct Machine<'a> {
     /// `/dev` and `/sys`.
@@ -28,7 +31,7 @@ pub struct Machine<'a> {
     /// The file of platform `file`; upstream's is `IGNITION_CONFIG_FILE` or `config.ign`.
     pub config_file: PathBuf,
     /// Loads a kernel module by its name, with what it depends on. Without it, modules are taken to be there.
-    pub load_module: Option<&'a mut dyn FnMut(&str) -> Result<(), String>>,
+    pub load_module: Option<LoadModule<'a>>,
     /// Lets the drivers of disks be loaded; called once. Without it, devices are taken to be there.
     pub wake_devices: Option<&'a mut dyn FnMut() -> Result<(), String>>,
     /// VMware's channel to the host; `None` asks the processor for it.

@@ -97,9 +97,9 @@ fn pairs(mut device: impl Read + Write + AsFd) -> io::Result<Pools> {
 fn take(message: &[u8], pools: &mut Pools) -> Option<u32> {
     let number =
         |at: usize| message.get(at..at + 4).and_then(|bytes| bytes.try_into().ok()).map(u32::from_ne_bytes);
-    match message.first()? {
-        &REGISTER => None,
-        &SET => {
+    match *message.first()? {
+        REGISTER => None,
+        SET => {
             let text = |at: usize, length: Option<u32>, max: usize| {
                 // The lengths count a nul at the end.
                 let length = (length? as usize).min(max).saturating_sub(1);

@@ -29,7 +29,7 @@ use std::io;
 use std::path::PathBuf;
 
 pub(crate) use drives::by_label;
-pub use env::{Env, Machine};
+pub use env::{Env, LoadModule, Machine};
 pub use hyperv::{KVP_MESSAGE_BYTES, fuzz_kvp};
 pub use ovf::fuzz_ovf;
 
