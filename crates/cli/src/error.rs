@@ -54,7 +54,10 @@ pub struct Error {
 impl Error {
     /// An error of `kind` around any error or message.
     pub fn new(kind: Kind, source: impl Into<anyhow::Error>) -> Self {
-        Self { kind, source: source.into(), hints: Vec::new(), details: None }
+        let source = source.into();
+        let hints =
+            if denied(&source) { vec!["run it as root, or with sudo".to_owned()] } else { Vec::new() };
+        Self { kind, source, hints, details: None }
     }
 
     /// An error of `kind` with a message of its own.
@@ -124,6 +127,16 @@ impl From<Error> for ExitCode {
     fn from(error: Error) -> Self {
         ExitCode::from(error.kind.code())
     }
+}
+
+/// Whether the system refused something that it would have let root do.
+fn denied(error: &anyhow::Error) -> bool {
+    let refused = |cause: &(dyn std::error::Error + 'static)| {
+        cause
+            .downcast_ref::<std::io::Error>()
+            .is_some_and(|error| error.kind() == std::io::ErrorKind::PermissionDenied)
+    };
+    error.chain().any(refused) && !rustix::process::geteuid().is_root()
 }
 
 /// Gives a kind to any result: `.kind(Kind::Config)?`.

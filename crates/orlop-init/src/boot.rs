@@ -18,6 +18,7 @@ use crate::root;
 use crate::screen::Failure;
 use crate::slot::Slot;
 use crate::stamp::Boot;
+use crate::static_nodes;
 use crate::switch;
 use crate::usr;
 
@@ -77,6 +78,7 @@ pub(crate) fn boot() -> Result<Infallible, Failure> {
         }
     };
     console::say(Phase::Switch, "start");
+    static_nodes::make(Path::new("/usr/lib/modules"), Path::new("/dev"));
     record(&times, first_boot, &slot, started_s);
     process::reap();
     switch::switch().map_err(|error| Failure::new(Phase::Switch, &error))

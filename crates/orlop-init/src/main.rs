@@ -31,6 +31,7 @@ mod screen;
 mod skeleton;
 mod slot;
 mod stamp;
+mod static_nodes;
 mod switch;
 mod usr;
 mod verity;

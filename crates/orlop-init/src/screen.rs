@@ -147,6 +147,8 @@ fn run_shell(shell: &str) {
         console::line(&format!("orlop: cannot start {shell}: {error}"));
     }
     process::reap();
+    // With its leader the session lost the terminal: what was open of it hangs.
+    let _ = console::adopt();
 }
 
 /// One key from the console, without waiting for Enter; `None` after the time.

@@ -16,8 +16,16 @@ pub const VERSION: u32 = 1;
 pub const FILE: &str = "manifest.json";
 
 /// The files of an image directory that have a digest, in the order they are made.
-pub const FILES: &[&str] =
-    &["usr.erofs", "usr.verity", "vmlinuz", "initramfs.cpio.zst", "cmdline", "uki.efi", "disk.qcow2"];
+pub const FILES: &[&str] = &[
+    "usr.erofs",
+    "usr.verity",
+    "vmlinuz",
+    "vmlinux",
+    "initramfs.cpio.zst",
+    "cmdline",
+    "uki.efi",
+    "disk.qcow2",
+];
 /// The disk image for use on the spot. It has no digest: five gigabytes of holes take half a minute to hash, and it is
 /// what `disk.qcow2` unpacks to.
 pub const DISK: &str = "disk.raw";

@@ -10,7 +10,7 @@ use erofs::Compression;
 use sdk::Sdk;
 use sha2::{Digest, Sha256};
 
-use crate::boot::{initramfs, pe};
+use crate::boot::{bzimage, initramfs, pe};
 use crate::build::{BuildError, Event, Options, Stage};
 use crate::disk::{self, esp, image, root};
 use crate::hex;
@@ -109,7 +109,7 @@ impl Workshop<'_> {
         Ok(tree.root)
     }
 
-    /// Writes `vmlinuz` and `initramfs.cpio.zst`.
+    /// Writes `vmlinuz`, `vmlinux` (the same where it cannot be unpacked) and `initramfs.cpio.zst`.
     pub(crate) fn initramfs(&mut self, init: &Path) -> Result<(), BuildError> {
         let (rules, path) = (&self.manifest.initramfs, self.path("initramfs.cpio.zst"));
         let archive = initramfs::archive(rules, init, &self.tree.kernel)?;
@@ -119,7 +119,9 @@ impl Workshop<'_> {
             self.write("initramfs.cpio.zst", &initramfs::compress(&archive, rules.zstd_level)?)?;
             keep(&path, &kept);
         }
-        self.write("vmlinuz", &self.tree.kernel.image)
+        let kernel = &self.tree.kernel.image;
+        self.write("vmlinux", bzimage::unpack(kernel).as_deref().unwrap_or(kernel))?;
+        self.write("vmlinuz", kernel)
     }
 
     /// Writes `cmdline` and `uki.efi`.

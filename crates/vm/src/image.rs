@@ -52,7 +52,7 @@ impl ImageDir {
     pub fn open(folder: &Path) -> Result<Self, ImageError> {
         let missing = |file| ImageError::Missing { folder: folder.to_owned(), file };
         let folder = folder.canonicalize().map_err(|_| missing("manifest.json"))?;
-        for file in ["manifest.json", "disk.raw", "vmlinuz", "initramfs.cpio.zst", "cmdline"] {
+        for file in ["manifest.json", "disk.raw", "vmlinux", "initramfs.cpio.zst", "cmdline"] {
             if !folder.join(file).exists() {
                 return Err(missing(file));
             }
@@ -95,10 +95,16 @@ impl ImageDir {
     #[must_use]
     pub fn direct_boot(&self) -> Boot {
         Boot::Direct {
-            kernel: self.folder.join("vmlinuz"),
+            kernel: self.kernel(),
             initramfs: self.folder.join("initramfs.cpio.zst"),
             cmdline: self.cmdline.clone(),
         }
+    }
+
+    /// The kernel for QEMU's own loader: unpacked, which saves the machine two seconds under TCG.
+    #[must_use]
+    pub fn kernel(&self) -> PathBuf {
+        self.folder.join("vmlinux")
     }
 
     /// The kernel's modules, one file each.

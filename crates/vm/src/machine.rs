@@ -120,7 +120,7 @@ impl Machine {
         }
         let _ = fs::remove_file(folder.join(file::PID)); // of an earlier life
         let around = Surroundings {
-            accelerator: qemu.accelerator.argument(),
+            accelerator: qemu.accelerator,
             firmware: &code,
             incoming: saved.is_some(),
             detached: lifetime == Lifetime::Detached,

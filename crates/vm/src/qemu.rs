@@ -97,6 +97,33 @@ impl Accelerator {
         }
     }
 
+    /// The value of `-cpu`: all there is, without what translation makes dear. The strings of the enhanced `rep movsb` and
+    /// `rep stosb` are copied byte by byte (a quarter of a kernel's time goes into clearing pages so), and a fifth level
+    /// of page tables is one more step of each walk.
+    #[must_use]
+    pub fn cpu(self) -> &'static str {
+        match self {
+            Accelerator::Kvm => "max",
+            Accelerator::Tcg => "max,erms=off,fsrm=off,la57=off",
+        }
+    }
+
+    /// Words for the kernel's command line. Translated code has no speculation to guard against, its clock is the host's,
+    /// the self-tests of the kernel's ciphers take a second, and so does the program that systemd loads into the BPF
+    /// security module at each start (for `RestrictFileSystems=`, which then has no effect).
+    #[must_use]
+    pub fn kernel_args(self) -> &'static [&'static str] {
+        match self {
+            Accelerator::Kvm => &[],
+            Accelerator::Tcg => &[
+                "mitigations=off",
+                "tsc=reliable",
+                "cryptomgr.notests",
+                "lsm=lockdown,landlock,yama,apparmor,ipe",
+            ],
+        }
+    }
+
     /// What a time limit written for an idle machine under TCG is multiplied with.
     #[must_use]
     pub fn patience(self) -> u32 {

@@ -5,6 +5,8 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use crate::qemu::Accelerator;
+
 /// A machine to be made. Sizes in the units of their names.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Spec {
@@ -29,10 +31,11 @@ pub struct Spec {
 }
 
 impl Default for Spec {
-    /// One processor: as quick as two under TCG and the cheapest.
+    /// Two processors where the host has them: services start side by side.
     fn default() -> Self {
+        let host = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
         Self {
-            cpus: 1,
+            cpus: if host > 1 { 2 } else { 1 },
             memory_mib: 1024,
             boot: Boot::Uefi,
             disks: Vec::new(),
@@ -124,8 +127,8 @@ pub struct FwCfg {
 /// What is not the machine's own: where its files are and what runs it.
 #[derive(Debug, Clone)]
 pub struct Surroundings<'a> {
-    /// The value of `-accel`.
-    pub accelerator: &'a str,
+    /// How instructions are run.
+    pub accelerator: Accelerator,
     /// OVMF's code.
     pub firmware: &'a Path,
     /// Wait for saved state ([`crate::qmp::Qmp::restore`]) instead of booting.
@@ -157,9 +160,10 @@ pub mod file {
 #[must_use]
 pub fn arguments(spec: &Spec, around: &Surroundings<'_>) -> Vec<OsString> {
     let mut args = Arguments::default();
-    args.words(&["-nodefaults", "-no-user-config", "-display", "none", "-cpu", "max"]);
-    args.pair("-machine", "q35,usb=off,vmport=off,smbus=off,hpet=off");
-    args.pair("-accel", around.accelerator);
+    args.words(&["-nodefaults", "-no-user-config", "-display", "none"]);
+    args.pair("-cpu", around.accelerator.cpu());
+    args.pair("-machine", "q35,usb=off,vmport=off,smbus=off,hpet=off,sata=off");
+    args.pair("-accel", around.accelerator.argument());
     args.pair("-smp", spec.cpus.to_string());
     args.pair("-m", spec.memory_mib.to_string());
     args.pair("-pidfile", file::PID);
@@ -241,7 +245,15 @@ fn network(args: &mut Arguments, spec: &Spec) {
 }
 
 fn boot(args: &mut Arguments, spec: &Spec, around: &Surroundings<'_>) {
-    let more = spec.kernel_args.join(" ");
+    // The accelerator's words first: of two equal ones the kernel takes the later.
+    let words: Vec<&str> = around
+        .accelerator
+        .kernel_args()
+        .iter()
+        .copied()
+        .chain(spec.kernel_args.iter().map(String::as_str))
+        .collect();
+    let more = words.join(" ");
     match &spec.boot {
         Boot::Uefi => {
             let code = comma(&around.firmware.to_string_lossy());
@@ -314,7 +326,7 @@ mod tests {
 
     fn line(spec: &Spec, incoming: bool) -> String {
         let around = Surroundings {
-            accelerator: "tcg,thread=multi",
+            accelerator: Accelerator::Tcg,
             firmware: Path::new("/sdk/a,b.fd"),
             incoming,
             detached: false,
@@ -327,6 +339,7 @@ mod tests {
     #[test]
     fn uefi_machine() {
         let spec = Spec {
+            cpus: 3,
             kernel_args: vec!["orlop.on_failure=poweroff".into()],
             forwards: vec![Forward { host_port: 8080, guest_port: 80 }],
             fw_cfg: vec![FwCfg { name: "opt/com.coreos/config".into(), file: "config.ign".into() }],
@@ -334,10 +347,11 @@ mod tests {
         };
         let line = line(&spec, false);
         for part in [
-            "-cpu max",
-            "-smp 1 -m 1024",
+            "-cpu max,erms=off,fsrm=off,la57=off",
+            "-smp 3 -m 1024",
             "if=pflash,unit=0,format=raw,readonly=on,file=/sdk/a,,b.fd",
-            "-smbios type=11,value=io.systemd.stub.kernel-cmdline-extra=orlop.on_failure=poweroff",
+            "-smbios type=11,value=io.systemd.stub.kernel-cmdline-extra=mitigations=off tsc=reliable",
+            "apparmor,,ipe orlop.on_failure=poweroff",
             "hostfwd=tcp:127.0.0.1:8080-:80",
             "-fw_cfg name=opt/com.coreos/config,file=config.ign",
             "name=io.orlop.agent",
@@ -364,7 +378,8 @@ mod tests {
         };
         let line = line(&spec, true);
         for part in [
-            "-kernel /k -initrd /i -append usrhash=00 a=b c",
+            "-kernel /k -initrd /i -append usrhash=00 mitigations=off tsc=reliable",
+            "apparmor,ipe a=b c",
             "\"inject-error\":[{\"event\":\"none\",\"iotype\":\"write\",\"errno\":5,\"once\":true,\"sector\":9}]",
             "virtio-blk-pci,id=disk0,drive=disk0-guard,serial=os",
             "-nic none",

@@ -1,5 +1,6 @@
 //! What boots: initramfs and unified kernel image.
 
+pub mod bzimage;
 pub mod cpio;
 pub mod initramfs;
 pub mod pe;

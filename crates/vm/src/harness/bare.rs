@@ -105,7 +105,7 @@ impl Lab {
         let mut spec = Spec {
             memory_mib: bare.memory_mib,
             boot: Boot::Direct {
-                kernel: self.image.folder().join("vmlinuz"),
+                kernel: self.image.kernel(),
                 initramfs,
                 cmdline: "console=ttyS0 quiet panic=-1".into(),
             },

@@ -55,6 +55,9 @@ impl Lab {
             setup.identity(),
             self.qemu.version.to_string(),
             self.qemu.accelerator.argument().to_owned(),
+            self.qemu.accelerator.cpu().to_owned(),
+            self.qemu.accelerator.kernel_args().join(" "),
+            crate::spec::Spec::default().cpus.to_string(),
             format!("{:?}", env!("CARGO_PKG_VERSION")),
         ] {
             hash.update(part.as_bytes());
