@@ -166,7 +166,7 @@ fn key(time: Duration) -> Option<u8> {
         _ => None,
     };
     if let Some(before) = before {
-        let _ = rustix::termios::tcsetattr(&console, OptionalActions::Now, &before);
+        let _ = rustix::termios::tcsetattr(&console, OptionalActions::Drain, &before);
     }
     if key.is_none() && !matches!(ready, Ok(0)) {
         // A console that cannot be read (closed serial line) must not make this a busy loop.
@@ -175,12 +175,13 @@ fn key(time: Duration) -> Option<u8> {
     key
 }
 
-/// Lets single keys through; returns what the terminal was set to.
+/// Lets single keys through; returns what the terminal was set to. After what was said has gone out: a serial port drops
+/// what it still holds when its settings change.
 fn raw(console: impl rustix::fd::AsFd) -> io::Result<Termios> {
     let before = rustix::termios::tcgetattr(&console)?;
     let mut now = before.clone();
     now.local_modes -= rustix::termios::LocalModes::ICANON | rustix::termios::LocalModes::ECHO;
-    rustix::termios::tcsetattr(&console, OptionalActions::Now, &now)?;
+    rustix::termios::tcsetattr(&console, OptionalActions::Drain, &now)?;
     Ok(before)
 }
 
