@@ -16,7 +16,7 @@ pub(crate) struct Args {
     rest: Vec<String>,
 }
 
-/// (name, crate that holds it as an example called `bench`, what it compares).
+/// (name, crate that holds it as an example called `bench-NAME`, what it compares).
 const BENCHES: &[(&str, &str, &str)] = &[
     ("erofs", "erofs", "size and CPU time of an EROFS image against mkfs.erofs -zlz4hc"),
     ("orun", "oci-runtime", "`run` of true against crun, same bundle"),
@@ -25,7 +25,8 @@ const BENCHES: &[(&str, &str, &str)] = &[
 fn run_named(name: &str, package: &str, rest: &[String]) -> Result<()> {
     cli::say(&format!("bench {name}"));
     let sdk = setup::for_build()?;
-    let mut bench = cargo(&["run", "--quiet", "--release", "--package", package, "--example", "bench", "--"]);
+    let example = format!("bench-{name}");
+    let mut bench = cargo(&["run", "--quiet", "--release", "--package", package, "--example", &example, "--"]);
     run_command(bench.args(rest).env("ORLOP_SDK", sdk.root()))
 }
 

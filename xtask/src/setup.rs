@@ -38,6 +38,8 @@ const PEERS: &[Need] = &[
     Need { program: "ps", package: "procps" },
     Need { program: "getfattr", package: "attr" },
     Need { program: "openssl", package: "openssl" },
+    // The tutorial's page is fetched as a newcomer would.
+    Need { program: "curl", package: "curl" },
 ];
 
 /// Cargo's own helpers, built from crates.io where they are missing.
