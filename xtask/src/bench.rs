@@ -26,7 +26,8 @@ fn run_named(name: &str, package: &str, rest: &[String]) -> Result<()> {
     cli::say(&format!("bench {name}"));
     let sdk = setup::for_build()?;
     let example = format!("bench-{name}");
-    let mut bench = cargo(&["run", "--quiet", "--release", "--package", package, "--example", &example, "--"]);
+    let mut bench =
+        cargo(&["run", "--quiet", "--release", "--package", package, "--example", &example, "--"]);
     run_command(bench.args(rest).env("ORLOP_SDK", sdk.root()))
 }
 
