@@ -100,6 +100,9 @@ fn failure_shell(lab: &Lab) -> TestResult {
     watched(lab, "vm_failure_screen_has_a_shell", &setup, |session| {
         session.wait_for_failure(GIVES_UP)?;
         let mut console = session.machine().console()?;
+        // QEMU waits for a client that does not read, and the machine with it.
+        let mut unread = console.try_clone()?;
+        std::thread::spawn(move || std::io::copy(&mut unread, &mut std::io::sink()));
         console.write_all(b"\r")?;
         wait_for_text(session, "orlop: shell of the verified /usr")?;
         // The sum shows that it ran, and is not the echo of what was typed.
