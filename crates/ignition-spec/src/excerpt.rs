@@ -47,7 +47,8 @@ pub fn excerpt(text: &str, position: Position, columns: Columns) -> String {
     out
 }
 
-/// A report for people: for each entry `FILE:LINE:COL: SEVERITY: MESSAGE`, the excerpt of `text`, the path, the hint.
+/// A report for people: for each entry `FILE:LINE:COL: SEVERITY: MESSAGE`, the excerpt of `text`, the path and the code,
+/// what is allowed, the hint.
 /// An entry about a fragment is shown with the fragment's name and text, and with who merged it.
 pub fn render(report: &Report, file: &str, text: &str, columns: Columns) -> String {
     let mut out = String::new();
@@ -65,13 +66,20 @@ pub fn render(report: &Report, file: &str, text: &str, columns: Columns) -> Stri
                 let _ = writeln!(out, "{file}: {}: {}", entry.severity, entry.message);
             }
         }
-        if !matches!(entry.path.as_str(), "" | "$") {
-            let _ = writeln!(out, "  at {}", entry.path);
+        match entry.path.as_str() {
+            "" | "$" => drop(writeln!(out, "  [{}]", entry.code)),
+            path => drop(writeln!(out, "  at {path} [{}]", entry.code)),
         }
         if let Some(fragment) = &entry.fragment {
             for (name, line) in &fragment.merged_by {
                 let _ = writeln!(out, "  merged by {name} line {line}");
             }
+        }
+        // Some messages and hints say what is allowed.
+        let told =
+            matches!(entry.code, "wrong-type" | "unused-key" | "version-unsupported" | "version-malformed");
+        if let Some(allowed) = entry.allowed.as_deref().filter(|_| !told) {
+            let _ = writeln!(out, "  allowed: {allowed}");
         }
         if let Some(hint) = &entry.hint {
             let _ = writeln!(out, "  hint: {hint}");

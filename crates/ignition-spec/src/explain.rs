@@ -1,24 +1,24 @@
 //! What every entry says beside its text: what was found, what is allowed, what may have been meant.
 
-use crate::path::Naming;
 use crate::report::{Entry, Report};
 use crate::rules;
-use crate::schema::{Field, Section, field_at};
+use crate::schema::Field;
 use crate::suggest::nearest;
 use crate::tree::{Node, Value};
 use crate::version::Spec;
+use crate::view::View;
 
-/// Completes the entries of `report` about the document `tree`, whose type is `S` in `spec`. What an entry already
-/// says is kept.
-pub fn explain<S: Section>(report: &mut Report, tree: &Node<'_>, naming: Naming, spec: Spec) {
+/// Completes the entries of `report` about the document `tree`, which is seen by `view`. What an entry already says is
+/// kept.
+pub fn explain(report: &mut Report, tree: &Node<'_>, view: &View) {
     for entry in &mut report.entries {
         if entry.path.starts_with('$') {
             let (node, exact) = tree.at(&entry.path);
-            let field = field_at::<S>(&entry.path, naming);
+            let field = view.at(&entry.path).and_then(|spot| spot.field);
             if entry.found.is_none() {
                 entry.found = Some(if exact { node.value.describe() } else { "nothing".into() });
             }
-            meant(entry, exact.then_some(node), field, spec);
+            meant(entry, exact.then_some(node), field, view.spec);
         }
         if entry.allowed.is_none()
             && let Some(page) = rules::page(entry.code).filter(|page| !page.allowed.is_empty())

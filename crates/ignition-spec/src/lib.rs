@@ -33,6 +33,7 @@ pub mod excerpt;
 pub mod explain;
 pub mod gopath;
 pub mod json;
+pub mod json_schema;
 pub mod merge;
 pub mod parse;
 pub mod path;
@@ -47,6 +48,7 @@ pub mod unitfile;
 pub mod url;
 mod value;
 pub mod version;
+pub mod view;
 pub mod write;
 
 pub use check::validate;
@@ -57,6 +59,7 @@ pub use positions::Positions;
 pub use report::{Entry, Position, Report, Severity};
 pub use schema::ConfigValue;
 pub use version::Spec;
+pub use view::View;
 
 /// Fuzz entry: any bytes must be parsed or refused; an accepted config must survive being written, parsed again and
 /// merged with itself.

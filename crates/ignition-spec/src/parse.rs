@@ -12,6 +12,7 @@ pub use crate::rules::text::EMPTY;
 use crate::rules::text::{INVALID_VERSION, UNKNOWN_VERSION};
 use crate::tree::{Node, Value};
 use crate::version::{Spec, VersionError};
+use crate::view::View;
 
 /// An accepted config.
 #[derive(Clone, Debug)]
@@ -55,7 +56,7 @@ fn judge(tree: &Node<'_>, spec: Spec) -> (Config, Report) {
     found.entries.retain(|entry| !follows(&entry.path, &report));
     report.entries.append(&mut found.entries);
     report.entries.append(&mut reader.warnings.entries);
-    explain::<Config>(&mut report, tree, Naming::Camel, spec);
+    explain(&mut report, tree, &View::ignition(spec));
     (config, report)
 }
 

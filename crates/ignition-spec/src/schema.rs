@@ -87,24 +87,6 @@ impl Choice {
     }
 }
 
-/// The field at `path` (`$.storage.files.0.path`) of a document of section `S`, if there is one.
-pub fn field_at<S: Section>(path: &str, naming: Naming) -> Option<&'static Field> {
-    let mut shape = S::shape();
-    let mut found = None;
-    for segment in path.strip_prefix("$.")?.split('.') {
-        shape = match shape {
-            Shape::List(item) if segment.parse::<usize>().is_ok() => item(),
-            Shape::Section(_, fields) => {
-                let field = fields.iter().find(|field| field.name(naming) == segment)?;
-                found = Some(field);
-                (field.shape)()
-            }
-            _ => return None,
-        };
-    }
-    found
-}
-
 /// What a field of a config can hold.
 pub trait ConfigValue: Sized + Default + Clone + PartialEq + Debug {
     /// Takes the value of `node`; what does not fit is reported to `reader`.

@@ -12,12 +12,22 @@ pub struct Writer {
 
 /// `value` as JSON, compact or with two spaces per level.
 pub fn to_json(value: &impl ConfigValue, pretty: bool) -> Vec<u8> {
-    let mut writer = Writer { out: Vec::new(), indent: pretty.then_some(0), fresh: true };
+    let mut writer = Writer::new(pretty);
     value.write(&mut writer);
-    writer.out
+    writer.finish()
 }
 
 impl Writer {
+    /// A writer of compact JSON, or with two spaces per level.
+    pub fn new(pretty: bool) -> Self {
+        Self { out: Vec::new(), indent: pretty.then_some(0), fresh: true }
+    }
+
+    /// What was written.
+    pub fn finish(self) -> Vec<u8> {
+        self.out
+    }
+
     /// Opens an object (`{`) or a list (`[`).
     pub fn open(&mut self, bracket: u8) {
         self.out.push(bracket);
@@ -69,6 +79,11 @@ impl Writer {
     /// An integer.
     pub fn integer(&mut self, number: i64) {
         self.out.extend_from_slice(number.to_string().as_bytes());
+    }
+
+    /// Nothing.
+    pub fn null(&mut self) {
+        self.out.extend_from_slice(b"null");
     }
 
     /// A boolean.

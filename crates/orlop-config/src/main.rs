@@ -3,21 +3,29 @@
 //!
 //! One module a verb: its `Args` and its `run`. [`names`] holds what upstream's programs do otherwise.
 
+mod explain;
+mod format;
+mod forms;
 mod input;
 mod names;
+mod pages;
+mod schema;
 mod transpile;
 mod validate;
 
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+use cli::{Error, Kind};
+
+use crate::format::{Form, Global};
 
 /// Transpiles and validates configs of machines
 #[derive(Debug, Parser)]
 #[command(name = "orlop-config", version, max_term_width = 80)]
 struct Cli {
     #[command(flatten)]
-    global: cli::Global,
+    global: Global,
 
     #[command(subcommand)]
     verb: Verb,
@@ -29,6 +37,10 @@ enum Verb {
     Transpile(transpile::Args),
     /// Say whether Butane and Ignition files are valid
     Validate(validate::Args),
+    /// Explain the code of an error
+    Explain(explain::Args),
+    /// Print the JSON Schema of a kind of config
+    Schema(schema::Args),
 }
 
 fn main() -> ExitCode {
@@ -39,9 +51,14 @@ fn main() -> ExitCode {
         _ => {}
     }
     let Cli { global, verb } = Cli::parse();
-    cli::main(global, || match verb {
+    cli::main(global.plain(), || match verb {
+        Verb::Validate(args) => validate::run(global.format, &args),
+        _ if global.format == Form::Sarif => {
+            Err(Error::message(Kind::Usage, "only `validate` has the format sarif"))
+        }
         Verb::Transpile(args) => transpile::run(&args),
-        Verb::Validate(args) => validate::run(global, &args),
+        Verb::Explain(args) => explain::run(global.plain(), &args),
+        Verb::Schema(args) => schema::run(&args),
     })
 }
 

@@ -4,11 +4,12 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use butane::{Folder, Options};
-use cli::{Error, Format, Kind};
+use cli::{Error, Kind};
+use ignition_spec::Report;
 use ignition_spec::excerpt::Columns;
-use ignition_spec::{Entry, Report};
-use serde::Serialize;
 
+use crate::format::Form;
+use crate::forms::{self, Finding, Verdict};
 use crate::input::{self, Input, Style};
 
 /// What `validate` takes.
@@ -31,47 +32,8 @@ pub(crate) struct Args {
     raw_errors: bool,
 }
 
-/// What was found about one file, for scripts.
-#[derive(Debug, Serialize)]
-struct Verdict {
-    file: String,
-    kind: &'static str,
-    valid: bool,
-    findings: Vec<Finding>,
-}
-
-#[derive(Debug, Serialize)]
-struct Finding {
-    severity: String,
-    code: &'static str,
-    path: String,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    line: Option<u32>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    column: Option<u32>,
-    message: String,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    hint: Option<String>,
-}
-
-impl From<&Entry> for Finding {
-    fn from(entry: &Entry) -> Self {
-        let (line, column) = entry.position.unzip();
-        let (code, message, hint) = (entry.code, entry.message.to_string(), entry.hint.clone());
-        Self {
-            severity: entry.severity.to_string(),
-            code,
-            path: entry.path.clone(),
-            line,
-            column,
-            message,
-            hint,
-        }
-    }
-}
-
 /// Runs the verb.
-pub(crate) fn run(global: cli::Global, args: &Args) -> Result<ExitCode, Error> {
+pub(crate) fn run(form: Form, args: &Args) -> Result<ExitCode, Error> {
     let style = if args.raw_errors { Style::Raw } else { Style::Excerpts };
     let paths = if args.files.is_empty() { vec![PathBuf::from("-")] } else { args.files.clone() };
     let mut verdicts = Vec::new();
@@ -79,30 +41,35 @@ pub(crate) fn run(global: cli::Global, args: &Args) -> Result<ExitCode, Error> {
     for path in &paths {
         let input = input::read(Some(path))?;
         let (report, valid) = judge(&input, args);
-        let is_butane =
-            (!report.is_empty() || global.format == Format::Json) && butane::is_butane(&input.bytes);
         refused += usize::from(!valid);
-        match global.format {
-            Format::Json => verdicts.push(Verdict {
-                file: input.name,
-                kind: if is_butane { "butane" } else { "ignition" },
-                valid,
-                findings: report.entries.iter().map(Finding::from).collect(),
-            }),
-            Format::Human => {
-                let columns = if is_butane { Columns::Characters } else { Columns::Bytes };
-                cli::out(&input::tell(&report, &input, columns, style));
-            }
+        if form == Form::Human && report.is_empty() {
+            continue;
         }
+        let is_butane = butane::is_butane(&input.bytes);
+        let columns = if is_butane { Columns::Characters } else { Columns::Bytes };
+        if form == Form::Human {
+            cli::out(&input::tell(&report, &input, columns, style));
+            continue;
+        }
+        let text = String::from_utf8_lossy(&input.bytes);
+        let findings = report.entries.iter().map(|entry| Finding::new(entry, &input.name, &text, columns));
+        let kind = if is_butane { "butane" } else { "ignition" };
+        verdicts.push(Verdict { file: input.name.clone(), kind, valid, findings: findings.collect() });
     }
-    if global.format == Format::Json {
-        cli::out_json(&verdicts);
-        return Ok(if refused == 0 { ExitCode::SUCCESS } else { ExitCode::from(Kind::Config.code()) });
+    match form {
+        Form::Json => cli::out_json(&verdicts),
+        Form::Sarif => cli::out_json(&forms::sarif(&verdicts)),
+        Form::Human => return told(refused, paths.len()),
     }
-    match refused {
-        0 => Ok(ExitCode::SUCCESS),
-        1 if paths.len() == 1 => Err(Error::message(Kind::Config, "the config is refused")),
-        _ => Err(Error::message(Kind::Config, format!("{refused} of {} configs are refused", paths.len()))),
+    Ok(if refused == 0 { ExitCode::SUCCESS } else { ExitCode::from(Kind::Config.code()) })
+}
+
+/// The last word to people.
+fn told(refused: usize, of: usize) -> Result<ExitCode, Error> {
+    match (refused, of) {
+        (0, _) => Ok(ExitCode::SUCCESS),
+        (1, 1) => Err(Error::message(Kind::Config, "the config is refused")),
+        _ => Err(Error::message(Kind::Config, format!("{refused} of {of} configs are refused"))),
     }
 }
 

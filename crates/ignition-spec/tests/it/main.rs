@@ -2,6 +2,7 @@
 #![allow(clippy::print_stderr, reason = "tests say what they skip and measure")]
 
 mod fields;
+mod json_schema;
 mod merging;
 mod peer;
 mod properties;

@@ -45,14 +45,14 @@ error: <stdin> is refused: 1 error, 1 warning
   5 |     - path: motd
   6 |       mod: 0644
     |       ^
-  at $.storage.files.0.mod
+  at $.storage.files.0.mod [unused-key]
   hint: did you mean `mode`?
 <stdin>:5:13: error: path not absolute
   3 | storage:
   4 |   files:
   5 |     - path: motd
     |             ^
-  at $.storage.files.0.path
+  at $.storage.files.0.path [path-relative]
 ";
     assert_eq!(err(&output), expected);
 }
@@ -121,4 +121,89 @@ fn ignition_validate_has_upstreams_output_and_codes() {
         (Some(1), "couldn't parse config: unsupported config version\n")
     );
     assert_eq!(run("ignition-validate", &[], "").status.code(), Some(1));
+}
+
+/// Every form of one refusal: JSON and SARIF say what the human form says.
+#[test]
+fn findings_have_all_parts_in_json_and_sarif() {
+    let text = "{\"ignition\": {\"version\": \"3.6.0\"},\n \"storage\": {\"filesystems\":\n  [{\"device\": \"/dev/vdb\", \"format\": \"etx4\"}]}}";
+    let output = run("orlop-config", &["validate", "--format", "json", "-"], text);
+    assert_eq!(output.status.code(), Some(3));
+    let verdicts: serde_json::Value = serde_json::from_str(&out(&output)).expect("JSON");
+    let finding = &verdicts[0]["findings"][0];
+    let expected = serde_json::json!({
+        "severity": "error", "code": "filesystem-format", "file": "<stdin>",
+        "path": "$.storage.filesystems.0.format", "line": 3, "column": 37,
+        "message": "invalid filesystem format", "found": "the string \"etx4\"",
+        "allowed": "ext4, btrfs, xfs, vfat, swap, none", "hint": "did you mean `ext4`?",
+        "excerpt": finding["excerpt"].clone(),
+    });
+    assert_eq!(*finding, expected);
+    assert!(
+        finding["excerpt"].as_str().expect("text").ends_with("    |                                     ^\n")
+    );
+
+    let output = run("orlop-config", &["validate", "--format", "sarif", "-"], text);
+    assert_eq!(output.status.code(), Some(3));
+    let sarif: serde_json::Value = serde_json::from_str(&out(&output)).expect("JSON");
+    let run = &sarif["runs"][0];
+    assert_eq!((&sarif["version"], &run["columnKind"]), (&"2.1.0".into(), &"unicodeCodePoints".into()));
+    assert_eq!(run["tool"]["driver"]["rules"][0]["id"], "filesystem-format");
+    let result = &run["results"][0];
+    assert_eq!((&result["ruleIndex"], &result["level"]), (&0.into(), &"error".into()));
+    let place = &result["locations"][0]["physicalLocation"];
+    assert_eq!(place["region"], serde_json::json!({"startLine": 3, "startColumn": 37}));
+    assert_eq!(place["artifactLocation"]["uri"], "%3Cstdin%3E");
+}
+
+#[test]
+fn sarif_is_of_validate_alone() {
+    let output = run("orlop-config", &["transpile", "--format", "sarif"], GOOD);
+    assert_eq!(output.status.code(), Some(2), "{}", err(&output));
+}
+
+#[test]
+fn codes_are_explained() {
+    let list = out(&run("orlop-config", &["explain"], ""));
+    assert!(list.lines().count() > 80 && list.contains("\nlabel-ext4  "), "{list}");
+    let page = out(&run("orlop-config", &["explain", "path-relative"], ""));
+    assert!(
+        page.starts_with("# path-relative\n") && page.contains("## Wrong") && page.contains("## Mended"),
+        "{page}"
+    );
+    assert_eq!(run("orlop-config", &["explain", "nonsense"], "").status.code(), Some(4));
+}
+
+#[test]
+fn schemas_are_of_the_version_that_was_asked_for() {
+    let schema = |args: &[&str]| -> serde_json::Value {
+        let output = run("orlop-config", &[&["schema"], args].concat(), "");
+        serde_json::from_str(&out(&output)).expect("JSON")
+    };
+    assert_eq!(schema(&[])["$defs"]["Ignition"]["properties"]["version"]["const"], "3.6.0");
+    let old = schema(&["--version", "3.2.0"]);
+    assert!(old["$defs"]["Config"]["properties"]["kernelArguments"].is_null());
+    assert_eq!(run("orlop-config", &["schema", "--version", "2.2.0"], "").status.code(), Some(4));
+}
+
+#[test]
+fn upstreams_tables_are_answered_line_by_line() {
+    let rows = [
+        ("{\"ignition\": {\"version\": \"3.6.0\"}}", 0, "", ""),
+        ("", 1, "", "couldn't parse config: not a config (empty)\n"),
+        ("{\"ignition\": null}", 1, "", "couldn't parse config: invalid config version (couldn't parse)\n"),
+        (
+            "{\"ignition\": {\"version\": \"3.6.0\"}, \"storage\": {\"files\": [{\"path\": \"a\"}]}}",
+            1,
+            "error at $.storage.files.0.path, line 1 col 67: path not absolute\n",
+            "",
+        ),
+    ];
+    for (text, code, stdout, stderr) in rows {
+        let output = run("ignition-validate", &["-"], text);
+        assert_eq!(
+            (output.status.code(), out(&output).as_str(), err(&output).as_str()),
+            (Some(code), stdout, stderr)
+        );
+    }
 }
