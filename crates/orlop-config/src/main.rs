@@ -7,6 +7,7 @@ mod explain;
 mod format;
 mod forms;
 mod input;
+mod lsp_verb;
 mod names;
 mod pages;
 mod schema;
@@ -41,6 +42,8 @@ enum Verb {
     Explain(explain::Args),
     /// Print the JSON Schema of a kind of config
     Schema(schema::Args),
+    /// Serve an editor over standard input and output (LSP)
+    Lsp,
 }
 
 fn main() -> ExitCode {
@@ -59,6 +62,7 @@ fn main() -> ExitCode {
         Verb::Transpile(args) => transpile::run(&args),
         Verb::Explain(args) => explain::run(global.plain(), &args),
         Verb::Schema(args) => schema::run(&args),
+        Verb::Lsp => lsp_verb::run(),
     })
 }
 

@@ -1,5 +1,7 @@
 //! The programs as users run them.
 
+mod lsp;
+
 use std::io::Write as _;
 use std::os::unix::process::CommandExt as _;
 use std::process::{Command, Output, Stdio};
