@@ -12,7 +12,7 @@ use crate::view::View;
 /// kept.
 pub fn explain(report: &mut Report, tree: &Node<'_>, view: &View) {
     for entry in &mut report.entries {
-        if entry.path.starts_with('$') {
+        if entry.path.starts_with('$') && entry.fragment.is_none() {
             let (node, exact) = tree.at(&entry.path);
             let field = view.at(&entry.path).and_then(|spot| spot.field);
             if entry.found.is_none() {

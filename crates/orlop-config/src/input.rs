@@ -59,6 +59,11 @@ pub(crate) enum Style {
 pub(crate) fn tell(report: &Report, input: &Input, columns: Columns, style: Style) -> String {
     match style {
         Style::Raw => report.entries.iter().map(|entry| format!("{entry}\n")).collect(),
+        Style::Excerpts if columns == Columns::Characters => {
+            let mut report = report.clone();
+            orlop_config::views::complete(&mut report, &input.bytes);
+            render(&report, &input.name, &String::from_utf8_lossy(&input.bytes), columns)
+        }
         Style::Excerpts => render(report, &input.name, &String::from_utf8_lossy(&input.bytes), columns),
     }
 }

@@ -8,6 +8,8 @@ use cli::{Error, Kind};
 use ignition_spec::Report;
 use ignition_spec::excerpt::Columns;
 
+use orlop_config::views;
+
 use crate::format::Form;
 use crate::forms::{self, Finding, Verdict};
 use crate::input::{self, Input, Style};
@@ -40,13 +42,16 @@ pub(crate) fn run(form: Form, args: &Args) -> Result<ExitCode, Error> {
     let mut refused = 0;
     for path in &paths {
         let input = input::read(Some(path))?;
-        let (report, valid) = judge(&input, args);
+        let (mut report, valid) = judge(&input, args);
         refused += usize::from(!valid);
         if form == Form::Human && report.is_empty() {
             continue;
         }
         let is_butane = butane::is_butane(&input.bytes);
         let columns = if is_butane { Columns::Characters } else { Columns::Bytes };
+        if is_butane {
+            views::complete(&mut report, &input.bytes);
+        }
         if form == Form::Human {
             cli::out(&input::tell(&report, &input, columns, style));
             continue;

@@ -8,4 +8,5 @@ mod peer;
 mod properties;
 mod rules;
 mod sample;
+mod schema_checker;
 mod verdicts;

@@ -139,7 +139,7 @@ fn fitting(document: &Document, view: &View, spot: Spot, context: &Context) -> V
     let json = view.naming == ignition_spec::path::Naming::Camel;
     let Some(field) = spot.field else { return Vec::new() };
     let texts: Vec<String> = match spot.shape {
-        Shape::Boolean => return ["true", "false"].map(|text| value(text, text.to_owned())).into(),
+        Shape::Boolean => return ["true", "false"].map(|text| value(text, text)).into(),
         Shape::Text => match context.path.as_str() {
             "$.variant" => views::variants(),
             "$.version" => views::versions(&document.top_level("variant")),
@@ -152,12 +152,12 @@ fn fitting(document: &Document, view: &View, spot: Spot, context: &Context) -> V
         .into_iter()
         .map(|text| {
             let new = if json && !context.quoted { format!("\"{text}\"") } else { text.clone() };
-            value(&text, new)
+            value(&text, &new)
         })
         .collect()
 }
 
-fn value(label: &str, new: String) -> Value {
+fn value(label: &str, new: &str) -> Value {
     // EnumMember.
     json!({"label": label, "kind": 20, "textEdit": new})
 }

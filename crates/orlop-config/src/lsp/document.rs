@@ -94,10 +94,13 @@ impl Document {
         }
         let folder = self.folder.as_ref().map(Folder::new);
         let files = folder.as_ref().map(|folder| folder as &dyn butane::Files);
-        match butane::transpile(self.text.as_bytes(), &Options { files, ..Options::default() }) {
+        let options = Options { files, ..Options::default() };
+        let mut report = match butane::transpile(self.text.as_bytes(), &options) {
             Ok(output) => output.report,
             Err(report) => report,
-        }
+        };
+        views::complete(&mut report, self.text.as_bytes());
+        report
     }
 
     /// What is being written at byte `offset`.

@@ -91,8 +91,8 @@ impl Server {
         };
         let Some(method) = message["method"].as_str() else {
             // Answers to requests that were never sent, and what is no message at all.
-            let request = message.get("id").is_some() && message.get("result").is_none();
-            let bad = request && message.get("error").is_none();
+            let answer = message.get("result").or(message.get("error")).is_some();
+            let bad = !answer && (message.get("id").is_some() || !message.is_object());
             return if bad {
                 vec![refusal(&message["id"], INVALID_REQUEST, "no method")]
             } else {
@@ -155,7 +155,7 @@ impl Server {
             }
             "textDocument/didClose" => {
                 self.documents.remove(&uri);
-                vec![diagnostics(&uri, &Value::Null, Vec::new())]
+                vec![diagnostics(&uri, &Value::Null, &[])]
             }
             _ => Vec::new(),
         }
@@ -163,7 +163,7 @@ impl Server {
 
     fn publish(&self, uri: &str, version: &Value) -> Vec<Value> {
         let Some(document) = self.documents.get(uri) else { return Vec::new() };
-        vec![diagnostics(uri, version, answers::diagnostics(document))]
+        vec![diagnostics(uri, version, &answers::diagnostics(document))]
     }
 }
 
@@ -193,7 +193,7 @@ fn capabilities() -> Value {
     })
 }
 
-fn diagnostics(uri: &str, version: &Value, found: Vec<Value>) -> Value {
+fn diagnostics(uri: &str, version: &Value, found: &[Value]) -> Value {
     let mut params = json!({"uri": uri, "diagnostics": found});
     if version.is_number() {
         params["version"] = version.clone();

@@ -1,5 +1,7 @@
 //! The language server as an editor drives it: one process, messages both ways.
 
+#![allow(clippy::needless_pass_by_value, reason = "`json!` makes values")]
+
 use std::io::{BufReader, Read as _, Write as _};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 
