@@ -41,6 +41,11 @@ pub(crate) fn line(text: &str) {
     }
 }
 
+/// Prints one line for a caller who used a flag wrongly.
+pub(crate) fn error(text: &str) {
+    let _ = writeln!(io::stderr().lock(), "{text}");
+}
+
 /// `orlop: PHASE: TEXT`.
 pub(crate) fn say(phase: Phase, text: impl Display) {
     line(&format!("orlop: {phase}: {text}"));

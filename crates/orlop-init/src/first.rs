@@ -127,6 +127,7 @@ impl First<'_> {
             boot_id: std::fs::read_to_string(BOOT_ID).unwrap_or_default().trim().to_owned(),
             options: self.options(&wanted, &programs),
             keys: std::collections::BTreeMap::new(),
+            mount_points_made: Vec::new(),
         };
         let outcome = provision::provision(&wanted, &mut env, events).map_err(|error| failure(&error))?;
         arguments::done(&env.options.kernel);

@@ -15,12 +15,15 @@
 //! | `stamp` which boot this is | `root` mounts, grows; `skeleton` furnishes |
 //! | crate `provision`: what the config changes | `first` runs its stages, `network` the daemons |
 //! | `screen` what a failure shows | `switch` leaves for systemd |
+//!
+//! Started by the names `ignition`, `ignition-apply` or `ignition-rmcfg` it is upstream's program of that name (`engine`).
 
 mod arguments;
 mod boot;
 mod cmdline;
 mod console;
 mod disks;
+mod engine;
 mod first;
 mod modules;
 mod network;
@@ -42,6 +45,10 @@ use phase::Phase;
 use screen::Failure;
 
 fn main() -> ExitCode {
+    let name = std::env::args().next().unwrap_or_default();
+    if let Some(code) = engine::by_name(&name) {
+        return code;
+    }
     if rustix::process::getpid() != rustix::process::Pid::INIT {
         console::line(
             "orlop-init: this is the first process of Orlop's initramfs; it does nothing elsewhere",

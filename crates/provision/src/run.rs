@@ -184,6 +184,25 @@ pub fn disks(wanted: &FinalConfig, env: &mut Env<'_>, events: Events<'_>) -> Res
     disks_phase(wanted, &first, env, events)
 }
 
+/// Runs the files phase alone, contents fetched first, and writes the report.
+///
+/// # Errors
+/// As [`provision`].
+pub fn files(wanted: &FinalConfig, env: &mut Env<'_>, events: Events<'_>) -> Result<usize, Error> {
+    let plan = look_and_plan_phases(wanted, Progress::Mounted, &[Phase::Files], env)?;
+    for warning in &plan.warnings {
+        events(Event::Warning(Phase::Files, warning.clone()));
+    }
+    prefetch(wanted, &plan, env, events)?;
+    let steps = execute(&plan, Phase::Files, |_| true, &wanted.settings, env, events)?;
+    if env.options.report {
+        let outcome = Outcome { plan, phases: Vec::new(), steps, reboot: None };
+        report::write(wanted, &outcome, env).map_err(|error| failed(Phase::Files, &error))?;
+    }
+    env.root.sync().map_err(|error| failed(Phase::Files, &error))?;
+    Ok(steps)
+}
+
 /// Runs another phase alone, as the machine is now.
 ///
 /// # Errors
@@ -196,7 +215,6 @@ pub fn one_phase(
 ) -> Result<usize, Error> {
     let progress = match phase {
         Phase::Kargs => Progress::Start,
-        Phase::Files => Progress::Mounted,
         _ => Progress::Unlocked,
     };
     let plan = look_and_plan_phases(wanted, progress, &[phase], env)?;
@@ -253,6 +271,7 @@ fn look_and_plan_phases(
         Notes::read(env.options.notes.as_deref(), &env.root).map_err(|error| failed(Phase::Plan, &error))?;
     observed.kernel = crate::execute::kernel(&env.options.kernel, env.programs)
         .map_err(|error| failed(Phase::Plan, &error))?;
+    observed.mount_points_made = env.mount_points_made.clone();
     if env.options.writable_usr {
         observed.read_only.clear();
     }

@@ -36,6 +36,13 @@ impl Accounts {
         Ok(env.programs.run(program, &all)?)
     }
 
+    /// Gives directories to a user.
+    pub(super) fn own(&mut self, name: &str, paths: &[String], env: &Env<'_>) -> Result<(), StepError> {
+        let user = self.find_user(name, &env.root)?.clone();
+        let attributes = Attributes { mode: 0o700, uid: user.uid, gid: user.gid };
+        Ok(paths.iter().try_for_each(|path| env.root.set_attributes(path, attributes))?)
+    }
+
     /// Writes a user's keys.
     pub(super) fn authorize(
         &mut self,

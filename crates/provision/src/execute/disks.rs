@@ -174,12 +174,14 @@ pub(super) fn mount(
     path: &str,
     format: &str,
     options: &[String],
-    env: &Env<'_>,
+    env: &mut Env<'_>,
 ) -> Result<(), StepError> {
     // The source of a virtiofs is a tag of the hypervisor's, no device.
     let source = if format == "virtiofs" { PathBuf::from(name) } else { wait_for(name, env)?.node };
-    if env.root.stat(path)?.is_none() {
+    let missing = missing_directories(path, env)?;
+    if !missing.is_empty() {
         env.root.make_dir(path, Attributes { mode: 0o755, uid: 0, gid: 0 })?;
+        env.mount_points_made.extend(missing);
     }
     if !kernel_knows(format) && env.programs.has("modprobe") {
         // When it fails the mount says so better.
@@ -190,6 +192,18 @@ pub(super) fn mount(
     rustix::mount::mount(&source, target(path, env), format, flags, data.as_deref()).map_err(|errno| {
         StepError::Device { action: "mount", device: source.display().to_string(), source: errno.into() }
     })
+}
+
+/// What does not exist of a true path, topmost first.
+fn missing_directories(path: &str, env: &Env<'_>) -> Result<Vec<String>, StepError> {
+    let ends = path.match_indices('/').map(|(at, _)| at).skip(1).chain([path.len()]);
+    let mut missing = Vec::new();
+    for end in ends {
+        if env.root.stat(&path[..end])?.is_none() {
+            missing.push(path[..end].to_owned());
+        }
+    }
+    Ok(missing)
 }
 
 pub(super) fn unmount(path: &str, env: &Env<'_>) -> Result<(), StepError> {

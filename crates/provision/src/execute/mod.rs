@@ -37,6 +37,8 @@ pub struct Env<'a> {
     pub options: Options,
     /// Keys of LUKS volumes by name, from when they are made or opened until they are kept in the tree.
     pub keys: std::collections::BTreeMap<String, Vec<u8>>,
+    /// Directories that were made for mount points, by true path, from phase mount to phase files.
+    pub mount_points_made: Vec<String>,
 }
 
 /// What a front knows of its machine beyond where things are.
@@ -214,6 +216,7 @@ fn run(
         Action::Mount { device, path, format, options } => disks::mount(device, path, format, options, env),
         Action::Unmount { path } => disks::unmount(path, env),
         Action::Account { program, args, .. } => accounts.change(program, args, env),
+        Action::OwnHome { user, paths } => accounts.own(user, paths, env),
         Action::AuthorizeKeys { user, keys } => accounts.authorize(user, keys, env),
         Action::Remove { path, .. } => Ok(env.root.remove(path)?),
         Action::Directory { path, access, .. } => {

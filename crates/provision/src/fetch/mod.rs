@@ -178,6 +178,40 @@ pub fn farewell(env: &mut FetchEnv<'_>, status: platform::Status<'_>, events: Ev
     }
 }
 
+/// A config that [`fetch_config`] has merged and somebody has kept as JSON.
+///
+/// # Errors
+/// When it is no valid config any more.
+pub fn cached(name: &str, bytes: &[u8], net: &mut Net<'_>, events: Events<'_>) -> Result<FinalConfig, Error> {
+    let read = read::read(name, bytes, &[])?;
+    let rendered = render::Rendered::of(read.config, Documents::one(read.document));
+    Renderer::new(net, &[], events).finish(rendered, true)
+}
+
+/// One document and what it refers to, without any of the machine's own configs.
+///
+/// # Errors
+/// As [`fetch_config`].
+pub fn document(
+    name: &str,
+    bytes: Vec<u8>,
+    net: &mut Net<'_>,
+    events: Events<'_>,
+) -> Result<FinalConfig, Error> {
+    let mut renderer = Renderer::new(net, &[], events);
+    let rendered = renderer.document(&source::Raw { name: name.to_owned(), bytes })?;
+    renderer.finish(rendered, true)
+}
+
+/// Replaces the URLs of certificate authorities by their contents, so that later stages need not fetch them.
+pub fn inline_authorities(wanted: &mut FinalConfig) {
+    let authorities = &mut wanted.config.ignition.security.tls.certificate_authorities;
+    for (authority, pem) in authorities.iter_mut().zip(&wanted.settings.authorities) {
+        let source = Some(resource::Resource::of_bytes(pem).source);
+        *authority = ignition_spec::config::Resource { source, ..Default::default() };
+    }
+}
+
 /// Whether something of the config comes over the network after it has been fetched itself: contents of files, keys.
 pub fn needs_network(config: &Config) -> bool {
     let remote = |resource: &ignition_spec::config::Resource| {

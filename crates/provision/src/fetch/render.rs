@@ -32,6 +32,11 @@ impl Rendered {
         Self { config: Config::default(), documents: Documents::none() }
     }
 
+    /// A config that refers to nothing any more.
+    pub(crate) fn of(config: Config, documents: Documents) -> Self {
+        Self { config, documents }
+    }
+
     /// `child` over `self`.
     #[must_use]
     pub fn merge(self, child: Self) -> Self {

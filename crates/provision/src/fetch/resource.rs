@@ -295,10 +295,10 @@ impl<'a> Net<'a> {
 }
 
 impl Resource {
-    /// Text at hand, as a `data:` URL.
-    pub fn of_text(text: &str) -> Self {
+    /// Content at hand, as a `data:` URL.
+    pub fn of_bytes(bytes: &[u8]) -> Self {
         use base64::Engine as _;
-        let encoded = base64::engine::general_purpose::STANDARD.encode(text);
+        let encoded = base64::engine::general_purpose::STANDARD.encode(bytes);
         Self { source: format!("data:;base64,{encoded}"), ..Self::default() }
     }
 

@@ -167,6 +167,9 @@ pub struct Observed {
     /// `file_contexts` of the SELinux policy that the machine has, by its path in the root.
     #[serde(default)]
     pub selinux_contexts: Option<String>,
+    /// Directories that the mount phase made, by true path.
+    #[serde(default)]
+    pub mount_points_made: Vec<String>,
     /// What a first boot that was cut short has made.
     #[serde(default, skip_serializing_if = "Notes::is_empty")]
     pub unfinished: Notes,

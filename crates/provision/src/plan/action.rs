@@ -195,6 +195,13 @@ pub enum Action {
         /// What it does, without the password's hash.
         what: String,
     },
+    /// Give a user the directories in their home that were made for mount points: 0700.
+    OwnHome {
+        /// User.
+        user: String,
+        /// True paths.
+        paths: Vec<String>,
+    },
     /// Let keys log in.
     AuthorizeKeys {
         /// User.
@@ -332,6 +339,7 @@ impl fmt::Display for Action {
             Self::Mount { device, path, .. } => write!(f, "mount {device} at {path}"),
             Self::Unmount { path } => write!(f, "unmount {path}"),
             Self::Account { what, .. } => f.write_str(what),
+            Self::OwnHome { user, paths } => write!(f, "give {} to {user} (0700)", paths.join(", ")),
             Self::AuthorizeKeys { user, keys } => write!(f, "let {} key(s) log in as {user}", keys.len()),
             Self::Remove { path, why } => write!(f, "remove {path}: {why}"),
             Self::Directory { path, access, exists } => {

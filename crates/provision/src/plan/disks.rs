@@ -5,12 +5,13 @@ use std::collections::BTreeSet;
 use block::partition::{self, Change, Table, Wanted};
 use ignition_spec::config::{Disk, Filesystem, Partition};
 
-use super::nodes::place_of;
+use super::nodes::{describe as describe_node, place_of};
 use super::volumes;
 use super::{Action, Draft, Progress};
 use crate::error::Problem;
 use crate::event::Phase;
 use crate::observe::{Content, Device};
+use crate::resolve::Kind;
 
 /// Mounts of a plan.
 #[derive(Debug, Default)]
@@ -208,7 +209,7 @@ fn wish(part: &Partition) -> Wanted {
 fn plan_filesystem(draft: &mut Draft<'_>, origin: &str, fs: &Filesystem, coming: &Coming) -> Option<bool> {
     let format = match fs.format.as_deref() {
         // A tag of the hypervisor's is mounted as it is.
-        None | Some("" | "none" | "virtiofs") => return Some(false),
+        None | Some("" | "virtiofs") => return Some(false),
         Some(format) => format.to_owned(),
     };
     let name = &fs.device;
@@ -223,6 +224,12 @@ fn plan_filesystem(draft: &mut Draft<'_>, origin: &str, fs: &Filesystem, coming:
     let wipe = fs.wipe_filesystem == Some(true);
     if let Target::Known(device) = &target {
         if !wipe && !device.contents.is_empty() {
+            if format == "none" {
+                let message =
+                    format!("{name} holds {}, the config wants nothing on it", list(&device.contents));
+                draft.refuse(origin, message, "set wipeFilesystem: true to lose what is there");
+                return None;
+            }
             return reuse(draft, origin, fs, &format, device).then_some(false);
         }
         if !guard(draft, &format!("{origin}.device"), name, device) {
@@ -237,6 +244,9 @@ fn plan_filesystem(draft: &mut Draft<'_>, origin: &str, fs: &Filesystem, coming:
                 Action::Wipe { device: name.clone(), contents },
             );
         }
+    }
+    if format == "none" {
+        return Some(false);
     }
     let Some(command) = mkfs(&format, fs) else {
         draft.refuse(
@@ -311,32 +321,31 @@ pub(super) fn list(contents: &[Content]) -> String {
     contents.iter().map(describe).collect::<Vec<_>>().join(" and ")
 }
 
-/// Program and arguments that make a file system; the device comes behind them.
+/// Program and arguments that make a file system; the device comes behind them. The config's own options come first, so
+/// that its label and UUID hold.
 fn mkfs(format: &str, fs: &Filesystem) -> Option<Vec<String>> {
     let label = fs.label.clone().filter(|label| !label.is_empty());
-    let uuid = fs.uuid.clone().filter(|uuid| !uuid.is_empty());
+    let uuid = fs.uuid.clone().filter(|uuid| !uuid.is_empty()).map(|uuid| uuid.to_ascii_lowercase());
     let option = |flag: &str, value: Option<String>| value.map(|value| vec![flag.to_owned(), value]);
-    let (program, force, uuid, label): (_, &[&str], _, _) = match format {
-        "ext4" => ("mkfs.ext4", &["-q", "-F"], option("-U", uuid), option("-L", label)),
-        "btrfs" => ("mkfs.btrfs", &["-q", "--force"], option("-U", uuid), option("-L", label)),
-        "xfs" => (
-            "mkfs.xfs",
-            &["-q", "-f"],
-            option("-m", uuid.map(|uuid| format!("uuid={uuid}"))),
-            option("-L", label),
-        ),
-        "swap" => ("mkswap", &["-f"], option("-U", uuid), option("-L", label)),
-        // mkfs.fat takes the serial number as eight hexadecimal digits.
+    let (program, force, uuid, label): (_, Option<&str>, _, _) = match format {
+        "ext4" => ("mkfs.ext4", Some("-F"), option("-U", uuid), option("-L", label)),
+        "btrfs" => ("mkfs.btrfs", Some("--force"), option("-U", uuid), option("-L", label)),
+        "xfs" => {
+            let uuid = uuid.map(|uuid| format!("uuid={uuid}"));
+            ("mkfs.xfs", Some("-f"), option("-m", uuid), option("-L", label))
+        }
+        "swap" => ("mkswap", Some("-f"), option("-U", uuid), option("-L", label)),
+        // mkfs.fat takes the serial number as eight hexadecimal digits, and needs no force.
         "vfat" => {
-            let serial = uuid.map(|uuid| uuid.to_ascii_lowercase().replace('-', ""));
-            ("mkfs.vfat", &[], option("-i", serial), option("-n", label))
+            let serial = uuid.map(|uuid| uuid.replace('-', ""));
+            ("mkfs.vfat", None, option("-i", serial), option("-n", label))
         }
         _ => return None,
     };
     let mut command = vec![program.to_owned()];
-    command.extend(force.iter().map(|flag| (*flag).to_owned()));
-    command.extend(uuid.into_iter().chain(label).flatten());
     command.extend(fs.options.iter().cloned());
+    command.extend(force.map(str::to_owned));
+    command.extend(uuid.into_iter().chain(label).flatten());
     Some(command)
 }
 
@@ -355,6 +364,16 @@ fn plan_mounts(draft: &mut Draft<'_>, mut wanted: Vec<(String, &String, &Filesys
             continue;
         }
         let Some(target) = place_of(draft, &draft.observed.nodes, &place, path) else { continue };
+        if target != *path {
+            let message = format!("{path} cannot be a mount point: a link leads to {target}");
+            draft.refuse(&place, message, "mount at the place that the link leads to");
+            continue;
+        }
+        if let Some(found) = draft.observed.nodes.get(&target).filter(|node| node.kind != Kind::Directory) {
+            let message = format!("{path} cannot be a mount point: it is {}", describe_node(&found.kind));
+            draft.refuse(&place, message, "name a directory, or a path where nothing is");
+            continue;
+        }
         let options = fs.mount_options.clone();
         mounts.list.push((place.clone(), target.clone()));
         if fresh {
@@ -372,5 +391,29 @@ fn plan_mounts(draft: &mut Draft<'_>, mut wanted: Vec<(String, &String, &Filesys
 pub(super) fn unmount(draft: &mut Draft<'_>, mounts: &Mounts) {
     for (origin, path) in mounts.list.iter().rev() {
         draft.step(Phase::Umount, origin.clone(), Action::Unmount { path: path.clone() });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn arguments_of_mkfs() {
+        let given = |text: &str| Some(text.to_owned());
+        for (format, uuid, expected) in [
+            ("ext4", "AB", "mkfs.ext4 -x 1 -F -U ab -L L"),
+            ("btrfs", "AB", "mkfs.btrfs -x 1 --force -U ab -L L"),
+            ("xfs", "AB", "mkfs.xfs -x 1 -f -m uuid=ab -L L"),
+            ("swap", "AB", "mkswap -x 1 -f -U ab -L L"),
+            ("vfat", "1234-ABCD", "mkfs.vfat -x 1 -i 1234abcd -n L"),
+        ] {
+            let options = vec!["-x".into(), "1".into()];
+            let fs = Filesystem { label: given("L"), uuid: given(uuid), options, ..Filesystem::default() };
+            assert_eq!(mkfs(format, &fs).unwrap().join(" "), expected);
+            let plain = Filesystem { label: given(""), ..Filesystem::default() };
+            assert!(mkfs(format, &plain).unwrap().len() <= 2);
+        }
+        assert_eq!(mkfs("zfs", &Filesystem::default()), None);
     }
 }

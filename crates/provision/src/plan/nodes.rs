@@ -339,7 +339,7 @@ fn in_the_way(draft: &mut Draft<'_>, origin: &str, path: &str, found: &Node, wan
     draft.refuse(origin, message, "set overwrite: true to replace it");
 }
 
-fn describe(kind: &Kind) -> String {
+pub(super) fn describe(kind: &Kind) -> String {
     match kind {
         Kind::File(_) => "a file".into(),
         Kind::Directory => "a directory".into(),

@@ -59,7 +59,8 @@ pub(super) fn plan(draft: &mut Draft<'_>, world: &mut Nodes) {
             }
         }
         for (n, dropin) in unit.dropins.iter().enumerate() {
-            if let Some(text) = dropin.contents.as_deref().filter(|text| !text.is_empty()) {
+            // An empty drop-in is one: it shadows that of the same name in a directory of lower priority.
+            if let Some(text) = dropin.contents.as_deref() {
                 write(draft, world, &format!("{origin}.dropins.{n}"), &dropin_path(unit, &dropin.name), text);
             }
         }

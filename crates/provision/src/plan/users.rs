@@ -4,6 +4,7 @@ use ignition_spec::config::{PasswdGroup, PasswdUser};
 
 use super::{Action, Draft};
 use crate::event::Phase;
+use crate::resolve::resolve;
 
 pub(super) fn plan(draft: &mut Draft<'_>) {
     let passwd = &draft.wanted.config.passwd;
@@ -18,6 +19,9 @@ pub(super) fn plan(draft: &mut Draft<'_>) {
         let exists = draft.observed.users.contains_key(&user.name);
         if let Some((program, args, what)) = user_command(user, exists) {
             account(draft, &origin, program, args, what);
+        }
+        if user.should_exist != Some(false) && user.no_create_home != Some(true) {
+            own_home(draft, &origin, user);
         }
         if user.should_exist != Some(false) && !user.ssh_authorized_keys.is_empty() {
             let action =
@@ -40,15 +44,39 @@ fn options(list: &[(&str, Option<String>)]) -> Vec<String> {
     given.flatten().collect()
 }
 
+/// Directories that were made for mount points in a user's home are that user's. useradd leaves them to root, since
+/// they were there before the user was.
+fn own_home(draft: &mut Draft<'_>, origin: &str, user: &PasswdUser) {
+    let found = draft.observed.users.get(&user.name).map(|user| user.home.clone());
+    let declared = user.home_dir.clone().filter(|home| !home.is_empty());
+    let home = declared.or(found).unwrap_or_else(|| format!("/home/{}", user.name));
+    let Ok(home) = resolve(&home, true, |at| draft.observed.nodes.get(at)) else { return };
+    let inside =
+        |dir: &&String| **dir == home || dir.strip_prefix(&home).is_some_and(|rest| rest.starts_with('/'));
+    let paths: Vec<String> = draft.observed.mount_points_made.iter().filter(inside).cloned().collect();
+    if !paths.is_empty() {
+        draft.step(Phase::Files, origin, Action::OwnHome { user: user.name.clone(), paths });
+    }
+}
+
+/// What nobody's password hashes to.
+fn no_password() -> String {
+    "*".to_owned()
+}
+
+/// A hash that the config gives; an empty one lets nobody in, as in upstream.
+fn password(hash: &Option<String>) -> Option<String> {
+    hash.clone().map(|hash| if hash.is_empty() { no_password() } else { hash })
+}
+
 pub(crate) fn group_command(group: &PasswdGroup, exists: bool) -> Option<Command> {
     let name = &group.name;
     if group.should_exist == Some(false) {
         return exists.then(|| ("groupdel", vec![name.clone()], format!("remove group {name}")));
     }
-    let given = |value: &Option<String>| value.clone().filter(|value| !value.is_empty());
     let mut args = options(&[
         ("--gid", group.gid.map(|gid| gid.to_string())),
-        ("--password", given(&group.password_hash).or_else(|| (!exists).then(|| "*".to_owned()))),
+        ("--password", password(&group.password_hash)),
     ]);
     if exists {
         if args.is_empty() {
@@ -87,7 +115,7 @@ pub(crate) fn user_command(user: &PasswdUser, exists: bool) -> Option<Command> {
     }
     let groups = (!user.groups.is_empty()).then(|| user.groups.join(","));
     args.extend(options(&[
-        ("--password", given(&user.password_hash).or_else(|| (!exists).then(|| "*".to_owned()))),
+        ("--password", password(&user.password_hash).or_else(|| (!exists).then(no_password))),
         ("--uid", user.uid.map(|uid| uid.to_string())),
         ("--comment", given(&user.gecos)),
         ("--gid", given(&user.primary_group)),

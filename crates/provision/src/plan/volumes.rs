@@ -373,7 +373,7 @@ pub(super) fn plan_keys(draft: &mut Draft<'_>) {
             Base::Text(others + &lines)
         }
     };
-    let append = if declared { vec![Resource::of_text(&lines)] } else { Vec::new() };
+    let append = if declared { vec![Resource::of_bytes(lines.as_bytes())] } else { Vec::new() };
     let action = Action::File { path: CRYPTTAB.into(), access: access(0o600), base, append, exists };
     draft.step(Phase::Files, "$.storage.luks", action);
 }

@@ -61,6 +61,7 @@ pub(crate) struct Machine {
     pub(crate) endpoints: BTreeMap<String, String>,
     /// PEM bundle of the machine.
     pub(crate) bundle: Option<PathBuf>,
+    pub(crate) mount_points_made: Vec<String>,
 }
 
 impl Machine {
@@ -82,6 +83,7 @@ impl Machine {
             devices: block::devices::Devices::default(),
             endpoints: BTreeMap::new(),
             bundle: None,
+            mount_points_made: Vec::new(),
         };
         let (uid, gid) = (rustix::process::getuid().as_raw(), rustix::process::getgid().as_raw());
         machine
@@ -208,6 +210,7 @@ impl Machine {
             boot_id: "boot".into(),
             options: self.options.clone(),
             keys: std::collections::BTreeMap::new(),
+            mount_points_made: self.mount_points_made.clone(),
         };
         let mut events = Vec::new();
         let outcome = provision::provision(wanted, &mut env, &mut |event| events.push(line(&event)));

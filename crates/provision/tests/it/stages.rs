@@ -231,7 +231,7 @@ fn arrays_and_volumes_are_made_in_their_order() {
             "cryptsetup luksClose tpm",
             "clevis luks unlock -d /dev/vdz -n tpm",
             "cryptsetup luksRemoveKey /dev/vdz KEY",
-            "mkfs.xfs -q -f -L L /dev/dm-0",
+            "mkfs.xfs -f -L L /dev/dm-0",
         ]
     );
     assert_eq!(machine.text("etc/luks/secret"), "geheim");
@@ -296,4 +296,43 @@ fn what_was_written_is_labelled_where_there_is_a_policy() {
     let root = machine.root().display().to_string();
     assert!(call.starts_with(&format!("setfiles -F -r {root} -f /proc/")), "{call}");
     assert!(call.ends_with(&format!("{root}/etc/selinux/targeted/contexts/files/file_contexts")), "{call}");
+}
+
+#[test]
+fn a_mount_point_in_a_home_is_the_users() {
+    let mut machine = Machine::new();
+    machine.options.notes = None;
+    machine.put("etc/passwd", "root:x:0:0::/root:/bin/sh\nann:x:0:0::/var/home/ann:/bin/sh\n");
+    // What phase mount would have made; the plan is of phase files alone.
+    std::fs::create_dir_all(machine.root().join("var/home/ann/data")).unwrap();
+    let made = ["/var/home/ann", "/var/home/ann/data", "/var/other"].map(str::to_owned);
+    machine.mount_points_made = made.to_vec();
+    machine
+        .boot(&config(r#""passwd": {"users": [{"name": "ann"}]}"#))
+        .unwrap_or_else(|error| panic!("{error}"));
+    let said = "files: give /var/home/ann, /var/home/ann/data to ann (0700)";
+    assert!(machine.events.iter().any(|line| line == said), "{:#?}", machine.events);
+    assert_eq!(crate::machine::mode(&machine.root().join("var/home/ann/data")), 0o700);
+}
+
+#[test]
+fn a_link_is_no_mount_point_and_none_is_nothing() {
+    let mut machine = Machine::new();
+    let node = machine.disk("vdz", 8);
+    let fs =
+        |rest: &str| config(&format!(r#""storage": {{"filesystems": [{{"device": "/dev/vdz", {rest}}}]}}"#));
+    let link = machine.boot(&fs(r#""format": "ext4", "path": "/home""#)).unwrap_err().text();
+    assert!(link.contains("/home cannot be a mount point: it is a link to var/home"), "{link}");
+    let file = machine.boot(&fs(r#""format": "ext4", "path": "/etc/passwd""#)).unwrap_err().text();
+    assert!(file.contains("/etc/passwd cannot be a mount point: it is a file"), "{file}");
+    machine.boot(&fs(r#""format": "none""#)).unwrap_or_else(|error| panic!("{error}"));
+    assert_eq!(*machine.recorder.calls.borrow(), Vec::<String>::new());
+    let disk = std::fs::OpenOptions::new().write(true).open(&node).unwrap();
+    std::os::unix::fs::FileExt::write_all_at(&disk, b"XFSB", 0).unwrap();
+    let full = machine.boot(&fs(r#""format": "none""#)).unwrap_err().text();
+    assert!(full.contains("/dev/vdz holds xfs, the config wants nothing on it"), "{full}");
+    machine
+        .boot(&fs(r#""format": "none", "wipeFilesystem": true"#))
+        .unwrap_or_else(|error| panic!("{error}"));
+    assert!(machine.recorder.calls.borrow()[0].starts_with("wipefs --all --force"));
 }
