@@ -11,7 +11,7 @@ use crate::fields::{self, Root};
 use crate::origins::Origins;
 use crate::translate::Translator;
 use crate::variant::{Dialect, Variant};
-use crate::{Options, openshift, rules, split, yaml};
+use crate::{Options, openshift, rules, split, variables, yaml};
 
 /// How far a config came that is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,6 +58,8 @@ pub(crate) struct Compiled {
     pub(crate) root: Root,
     pub(crate) origins: Origins,
     pub(crate) positions: Positions,
+    /// The names of its variables.
+    pub(crate) variables: Vec<String>,
     /// Warnings.
     pub(crate) report: Report,
 }
@@ -74,15 +76,23 @@ struct Text<'o> {
 /// Makes an Ignition config of `text`, the one with the number `number`.
 pub(crate) fn compile(text: &str, number: usize, options: &Options<'_>) -> Result<Compiled, Refusal> {
     let empty = Node { position: (1, 1), value: Value::Map(Vec::new()) };
-    let tree = yaml::parse(text).map_err(Refusal::unread)?.unwrap_or(empty);
+    let mut tree = yaml::parse(text).map_err(Refusal::unread)?.unwrap_or(empty);
     if !matches!(tree.value, Value::Map(_)) && !tree.value.is_null() {
         let message = format!("expected an object, found {}", tree.value.kind());
         let entry = Entry::error(WRONG_TYPE, "$").at(tree.position).message(message);
         return Err(Refusal::unread(Report::of(entry)));
     }
     let dialect = Dialect::of(&tree).map_err(Refusal::unread)?;
-    Text { number, options, positions: Positions::default(), report: Report::default() }
-        .compile(tree, dialect)
+    let variables = match (dialect.variant, options.variables) {
+        (Variant::Orlop, values) => {
+            let none = variables::Values::new();
+            variables::substitute(&mut tree, text, values.unwrap_or(&none), dialect)
+                .map_err(|report| Refusal { stage: Stage::Source, report })?
+        }
+        _ => Vec::new(),
+    };
+    let on_its_way = Text { number, options, positions: Positions::default(), report: Report::default() };
+    Ok(Compiled { variables, ..on_its_way.compile(tree, dialect)? })
 }
 
 impl Text<'_> {
@@ -110,7 +120,8 @@ impl Text<'_> {
         self.take_output(found, &origins, Stage::Output)?;
         let Self { positions, mut report, .. } = self;
         positions.locate(&mut report);
-        Ok(Compiled { dialect, config, root: sugar.root, origins, positions, report })
+        let (root, variables) = (sugar.root, Vec::new());
+        Ok(Compiled { dialect, config, root, origins, positions, variables, report })
     }
 
     /// Reads the tree by the tables.

@@ -14,6 +14,9 @@ use ignition_spec::report::Rule;
 use ignition_spec::schema::{ConfigValue as _, Field, Section as _, Shape};
 use ignition_spec::section;
 
+pub mod orlop;
+
+use self::orlop::{HealthCheck, Merging, Pod, Updates, Variable};
 use crate::rules;
 use crate::variant::{Dialect, Variant};
 
@@ -35,6 +38,11 @@ const LAYERS: &[(&str, Layer)] = &[
     ("grub", Layer::Fcos(5)),
     ("metadata", Layer::Only(Variant::Openshift)),
     ("openshift", Layer::Only(Variant::Openshift)),
+    ("config", Layer::Only(Variant::Orlop)),
+    ("variables", Layer::Only(Variant::Orlop)),
+    ("pods", Layer::Only(Variant::Orlop)),
+    ("health_checks", Layer::Only(Variant::Orlop)),
+    ("updates", Layer::Only(Variant::Orlop)),
 ];
 
 impl Layer {
@@ -172,6 +180,16 @@ section! {
         metadata: Metadata = "metadata",
         /// What a MachineConfig has beside the Ignition config.
         openshift: OpenShift = "openshift",
+        /// Further Butane files.
+        config: Merging = "config",
+        /// Values that are given when the config is transpiled.
+        variables: Vec<Variable> = "variables",
+        /// Pods that the machine runs.
+        pods: Vec<Pod> = "pods",
+        /// What must hold after an update.
+        health_checks: Vec<HealthCheck> = "healthChecks",
+        /// How the machine updates itself.
+        updates: Updates = "updates",
     }
 }
 

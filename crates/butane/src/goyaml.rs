@@ -77,6 +77,7 @@ fn inline(value: &Value<'_>, indent: usize, out: &mut String) {
         Value::Null | Value::Plain(_, Plain::Null) => out.push_str("null"),
         Value::Bool(value) => out.push_str(if *value { "true" } else { "false" }),
         Value::Number(text) => out.push_str(&number(text)),
+        Value::Plain(text, meaning) if *meaning != Plain::Text => out.push_str(text),
         Value::Text(text) | Value::Plain(text, _) => string(text, indent, out),
         Value::Seq(_) => out.push_str("[]"),
         Value::Map(_) => out.push_str("{}"),

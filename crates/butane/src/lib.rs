@@ -1,6 +1,7 @@
 //! Butane YAML to Ignition JSON, with upstream's verdicts and output, and a source map back to the YAML.
 //!
-//! Variants: `fcos` 1.0 to 1.8-experimental, `flatcar`, `openshift` (a MachineConfig comes out), `r4e`, `fiot`.
+//! Variants: `fcos` 1.0 to 1.8-experimental, `flatcar`, `openshift` (a MachineConfig comes out), `r4e`, `fiot`,
+//! and our own, `orlop`.
 //!
 //! Principles:
 //! - The source is read by Ignition's own table under its snake_case names. What Butane adds is taken out of the tree
@@ -8,6 +9,8 @@
 //! - Text to tree ([`yaml`](crate)), tree to sections, Butane's own rules ([`rules`]), translation, Ignition's rules on
 //!   the output: each step reports all it finds, and the next is taken only when there is no error.
 //! - Positions are those of the YAML, always: what is made is traced to what asked for it.
+//! - Our own variant `orlop` has short forms ([`fields::orlop`]), variables ([`variables`]) and merges of Butane files,
+//!   all resolved here: a machine sees Ignition.
 //! - No I/O but through [`Files`].
 //!
 //! ```
@@ -23,12 +26,14 @@ mod compile;
 mod dataurl;
 pub mod fields;
 pub mod files;
+mod fragments;
 mod goyaml;
 pub mod map;
 mod mode;
 mod mount;
 mod openshift;
 mod origins;
+mod orlop;
 mod quadlets;
 mod resources;
 pub mod rules;
@@ -36,6 +41,7 @@ mod scalar;
 mod split;
 mod translate;
 mod trees;
+pub mod variables;
 pub mod variant;
 pub mod yaml;
 
@@ -60,14 +66,19 @@ pub struct Options<'o> {
     pub no_compression: bool,
     /// The Ignition config alone, where the variant has something around it.
     pub raw: bool,
+    /// What the text is called where a fragment says who merged it.
+    pub name: &'o str,
+    /// Values of variables.
+    pub variables: Option<&'o variables::Values>,
 }
 
 impl std::fmt::Debug for Options<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Self { files, strict, pretty, no_compression, raw } = self;
+        let Self { files, strict, pretty, no_compression, raw, name, variables } = self;
         let mut out = f.debug_struct("Options");
         out.field("files", &files.is_some()).field("strict", strict).field("pretty", pretty);
-        out.field("no_compression", no_compression).field("raw", raw).finish()
+        out.field("no_compression", no_compression).field("raw", raw);
+        out.field("name", name).field("variables", variables).finish()
     }
 }
 
@@ -96,14 +107,14 @@ pub fn transpile(text: &[u8], options: &Options<'_>) -> Result<Output, Report> {
 /// Like [`transpile`], and a refusal says how far the config came.
 pub fn transpile_staged(text: &[u8], options: &Options<'_>) -> Result<Output, Refusal> {
     let text = yaml::decode(text).map_err(Refusal::unread)?;
-    let compiled = compile::compile(&text, 0, options)?;
-    let compile::Compiled { dialect, config, root, origins, positions, mut report } = compiled;
+    let fragments::Whole { compiled, texts } = fragments::whole(&text, options)?;
+    let compile::Compiled { dialect, config, root, origins, mut report, .. } = compiled;
     if options.strict && !report.is_empty() {
         report.push(Entry::error(STRICT, ""));
         return Err(Refusal { stage: Stage::Output, report });
     }
     let json = if options.pretty { config.to_json_pretty() } else { config.to_json() };
-    let map = SourceMap::of(&json, &origins, &positions);
+    let map = SourceMap::of(&json, &origins, &texts);
     let wrapped = dialect.variant == variant::Variant::Openshift && !options.raw;
     let machine_config = wrapped.then(|| openshift::machine_config(&config, &root));
     Ok(Output { json, machine_config, config, spec: dialect.spec, report, map })

@@ -2,6 +2,7 @@
 
 use ignition_spec::report::Rule;
 
+pub(crate) mod orlop;
 mod source;
 
 pub(crate) use source::{boot_device, boot_device_luks, boot_device_mirror, check, grub_user, openshift};
@@ -153,6 +154,65 @@ rules! {
     MC_DIRECTORIES = "machineconfig-directories", "directories are not supported in this spec version";
     /// A MachineConfig has no links.
     MC_LINKS = "machineconfig-links", "links are not supported in this spec version";
+    /// A merged Butane file is named by `local`.
+    FRAGMENT_LOCAL = "fragment-local", "local is required";
+    /// A merged Butane file merges, itself or through others, the file that merges it.
+    FRAGMENT_CYCLE = "fragment-cycle", "a Butane file cannot merge itself";
+    /// A merged Butane file is of a later spec than the file that merges it.
+    FRAGMENT_SPEC = "fragment-spec", "a merged file's version must stand for the same Ignition spec or an earlier one";
+    /// Butane files merge each other without end.
+    FRAGMENTS_MANY = "fragments-many", "a config cannot have more than 256 merged files";
+    /// A name of a variable is letters, digits and `_`, and starts with no digit.
+    VARIABLE_NAME = "variable-name", "the name of a variable is letters, digits and _, and starts with no digit";
+    /// A variable is declared twice in a file.
+    VARIABLE_DUPLICATE = "variable-duplicate", "a variable is declared once";
+    /// A variable has a type that there is not.
+    VARIABLE_TYPE = "variable-type", "must be string, int, bool or list";
+    /// A variable's value, given or default, does not have its type.
+    VARIABLE_VALUE = "variable-value", "the value does not have the variable's type";
+    /// A required variable is not given.
+    VARIABLE_REQUIRED = "variable-required", "a required variable must be given";
+    /// `${` starts no reference to a variable.
+    VARIABLE_SYNTAX = "variable-syntax", "${ starts a reference to a variable, ${NAME}";
+    /// A reference to a variable that the file does not declare.
+    VARIABLE_UNDECLARED = "variable-undeclared", "a variable must be declared in the file that refers to it";
+    /// A reference to a variable that has no value.
+    VARIABLE_UNSET = "variable-unset", "a variable that is referred to must have a value";
+    /// A list cannot be a part of a text.
+    VARIABLE_LIST = "variable-list", "a list cannot stand within a text";
+    /// A value is given for a variable that no file declares.
+    VARIABLE_UNKNOWN = "variable-unknown", "a value is given for a variable that no file declares";
+    /// A pod's name is a label of DNS.
+    POD_NAME = "pod-name", "the name of a pod is at most 63 of a-z, 0-9 and -, with no - at either end";
+    /// A pod is declared in one way.
+    POD_CONTENT = "pod-content", "exactly one of the following must be set: image, inline, local";
+    /// A field of the short form beside a whole declaration.
+    POD_SHORT = "pod-short-form", "this belongs to the short form, with image";
+    /// A port of the short form that cannot be read.
+    POD_PORT = "pod-port", "a port is [[IP:]HOST:]CONTAINER[/udp]";
+    /// A volume of the short form that cannot be read.
+    POD_VOLUME = "pod-volume", "a volume is SOURCE:PATH[:ro], with an absolute path or a name, and an absolute path";
+    /// No such restart policy.
+    POD_RESTART = "pod-restart", "must be always, on-failure or never";
+    /// A health check's name becomes a file's.
+    HEALTH_NAME = "health-name", "the name of a check is letters, digits, -, _ and ., with no . in front";
+    /// A health check is of one kind.
+    HEALTH_KIND = "health-kind", "exactly one of the following must be set: unit, command, http.url, container.pod";
+    /// A unit has an extension.
+    HEALTH_UNIT = "health-unit", "the name of a unit has an extension and no slash";
+    /// Programs of health checks are named by their paths.
+    HEALTH_COMMAND = "health-command", "the path of a program must be absolute";
+    /// Pages are fetched over HTTP.
+    HEALTH_URL = "health-url", "the URL must be http or https";
+    /// Times of health checks are between a second and a day.
+    HEALTH_SECONDS = "health-seconds", "must be 1 to 86400 seconds";
+    /// No such strategy.
+    UPDATE_STRATEGY = "update-strategy", "must be immediate, window or manual";
+    /// Windows go with the strategy of that name.
+    UPDATE_WINDOWS = "update-windows", "strategy window needs windows, and no other has them";
+    /// A window that cannot be read.
+    UPDATE_WINDOW = "update-window",
+        "a window has days of mon tue wed thu fri sat sun, a start HH:MM, and 1 to 10080 minutes";
 }
 
 #[cfg(test)]

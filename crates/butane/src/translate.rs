@@ -9,7 +9,7 @@ use crate::origins::Origins;
 use crate::rules::{FILE, NO_FILES};
 use crate::split::{Contents, Sugar};
 use crate::variant::{Dialect, Variant};
-use crate::{boot, dataurl, mount, openshift, quadlets, resources, trees};
+use crate::{boot, dataurl, mount, openshift, orlop, quadlets, resources, trees};
 
 /// What translating needs and collects.
 pub(crate) struct Translator<'t> {
@@ -56,6 +56,9 @@ impl<'t> Translator<'t> {
         }
         if self.dialect.fcos().is_some() {
             boot::add(self, &mut config, &sugar.root.boot_device, &sugar.root.grub);
+        }
+        if self.dialect.variant == Variant::Orlop {
+            orlop::add(self, &mut config, &sugar.root);
         }
         if self.dialect.variant == Variant::Openshift {
             openshift::finish(self, &mut config, &sugar.root, raw);

@@ -42,7 +42,7 @@ pub mod read;
 pub mod report;
 pub mod rules;
 pub mod schema;
-mod suggest;
+pub mod suggest;
 pub mod tree;
 pub mod unitfile;
 pub mod url;

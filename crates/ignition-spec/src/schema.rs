@@ -154,7 +154,7 @@ macro_rules! section {
             const FIELDS: &'static [$crate::schema::Field] = &[$(
                 $crate::schema::Field {
                     camel: $camel,
-                    snake: stringify!($field),
+                    snake: $crate::schema::key(stringify!($field)),
                     since: 0 $(+ $since)?,
                     doc: concat!($($doc, "\n"),*),
                     shape: <$ty as $crate::schema::ConfigValue>::shape,
@@ -202,10 +202,10 @@ macro_rules! section {
                     )?
                 } else {
                     let mut lists = $crate::check::Lists::default();
-                    $( lists.take($camel, stringify!($field), &self.$field, $crate::listing!($($listing)?), checker); )*
+                    $( lists.take($camel, $crate::schema::key(stringify!($field)), &self.$field, $crate::listing!($($listing)?), checker); )*
                 }
                 $(
-                    checker.path.push_field($camel, stringify!($field));
+                    checker.path.push_field($camel, $crate::schema::key(stringify!($field)));
                     $crate::schema::ConfigValue::walk(&self.$field, checker);
                     checker.path.pop();
                 )*
@@ -223,10 +223,10 @@ macro_rules! section {
                     return whole;
                 }
                 let mut foreign = $crate::merge::Foreign::default();
-                $( foreign.take(stringify!($field), &child.$field, $crate::listing!($($listing)?)); )*
+                $( foreign.take($crate::schema::key(stringify!($field)), &child.$field, $crate::listing!($($listing)?)); )*
                 $(
-                    merger.down($camel, stringify!($field));
-                    foreign.set_own(stringify!($field));
+                    merger.down($camel, $crate::schema::key(stringify!($field)));
+                    foreign.set_own($crate::schema::key(stringify!($field)));
                     let $field = $crate::schema::ConfigValue::merge(
                         &parent.$field, &child.$field, $crate::listing!($($listing)?), &foreign, merger,
                     );
@@ -254,6 +254,15 @@ macro_rules! section {
             }
         }
     };
+}
+
+/// The key that a struct's field is named for: a raw identifier without its `r#`.
+#[doc(hidden)]
+pub const fn key(field: &'static str) -> &'static str {
+    match field.as_bytes() {
+        [b'r', b'#', ..] => field.split_at(2).1,
+        _ => field,
+    }
 }
 
 /// The [`Choice`]s of a field that names none.

@@ -36,7 +36,7 @@ pub(crate) fn known(fields: &[&Field], naming: Naming, spec: Spec) -> String {
 }
 
 /// The one of `words` that `text` may be a misspelling of.
-pub(crate) fn nearest<'w>(text: &str, words: impl Iterator<Item = &'w str>) -> Option<&'w str> {
+pub fn nearest<'w>(text: &str, words: impl Iterator<Item = &'w str>) -> Option<&'w str> {
     let lower = text.to_ascii_lowercase();
     let near = words.filter(|word| !word.is_empty()).map(|word| (distance(&lower, word), word)).min()?;
     (near.0 * 2 <= near.1.len()).then_some(near.1)

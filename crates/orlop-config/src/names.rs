@@ -17,8 +17,16 @@ struct Butane {
     args: transpile::Args,
 
     /// Color of errors (accepted; there is none)
-    #[arg(long, value_name = "WHEN", num_args = 0..=1, alias = "colour")]
+    #[arg(long, value_name = "WHEN", num_args = 0..=1, require_equals = true, alias = "colour")]
     color: Option<String>,
+
+    /// Log translations (accepted; there is nothing to log)
+    #[arg(short = 'D', long, hide = true)]
+    debug: bool,
+
+    /// Butane file
+    #[arg(long, value_name = "FILE", hide = true, conflicts_with = "file")]
+    input: Option<PathBuf>,
 
     /// Print the version and exit
     #[arg(short = 'V', long, action = clap::ArgAction::Version)]
@@ -27,13 +35,18 @@ struct Butane {
 
 /// What the program `butane` does.
 pub(crate) fn butane() -> ExitCode {
-    let mut args = Butane::parse().args;
+    let Butane { mut args, input, .. } = Butane::parse();
+    args.file = args.file.or(input);
     let input = match input::read(args.file.as_deref()) {
         Ok(input) => input,
         Err(error) => return fail(error.to_human().trim_end()),
     };
     let strict = std::mem::take(&mut args.strict);
-    let outcome = args.transpile(&input);
+    let values = match args.variables.values() {
+        Ok(values) => values,
+        Err(error) => return fail(error.to_human().trim_end()),
+    };
+    let outcome = args.transpile(&input, &values);
     let report = match &outcome {
         Ok(output) => &output.report,
         Err(refusal) => &refusal.report,

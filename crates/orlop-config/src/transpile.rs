@@ -1,8 +1,9 @@
 //! `orlop-config transpile`: Butane in, Ignition out.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
+use butane::variables::{Given, Values};
 use butane::{Folder, Options, Output, Refusal};
 use cli::{Error, Kind};
 use ignition_spec::Report;
@@ -49,6 +50,45 @@ pub(crate) struct Args {
     /// Write a map from parts of the output to lines of the input
     #[arg(long, value_name = "FILE")]
     pub(crate) source_map: Option<PathBuf>,
+
+    #[command(flatten)]
+    pub(crate) variables: Variables,
+}
+
+/// Values of the variables that configs of variant `orlop` declare.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Variables {
+    /// Give a variable of the config a value
+    #[arg(long, value_name = "NAME=VALUE")]
+    set: Vec<String>,
+
+    /// Give a variable of the config the content of a file
+    #[arg(long, value_name = "NAME=PATH")]
+    set_file: Vec<String>,
+}
+
+impl Variables {
+    /// The values; the last one of a name counts.
+    pub(crate) fn values(&self) -> Result<Values, Error> {
+        let mut values = Values::new();
+        for text in &self.set {
+            let (name, value) = pair(text, "--set NAME=VALUE")?;
+            values.insert(name.into(), Given { text: value.into(), from_file: false });
+        }
+        for text in &self.set_file {
+            let (name, path) = pair(text, "--set-file NAME=PATH")?;
+            let bytes = input::read(Some(Path::new(path)))?.bytes;
+            let text = String::from_utf8(bytes)
+                .map_err(|_| Error::message(Kind::Config, format!("{path} is not UTF-8")))?;
+            values.insert(name.into(), Given { text, from_file: true });
+        }
+        Ok(values)
+    }
+}
+
+fn pair<'t>(text: &'t str, form: &str) -> Result<(&'t str, &'t str), Error> {
+    let error = || Error::message(Kind::Usage, format!("{text:?} is not of the form {form}"));
+    text.split_once('=').filter(|(name, _)| !name.is_empty()).ok_or_else(error)
 }
 
 impl Args {
@@ -57,13 +97,15 @@ impl Args {
     }
 
     /// Transpiles `input`.
-    pub(crate) fn transpile(&self, input: &Input) -> Result<Output, Refusal> {
+    pub(crate) fn transpile(&self, input: &Input, values: &Values) -> Result<Output, Refusal> {
         let folder = self.files_dir.as_ref().map(Folder::new);
         let options = Options {
             files: folder.as_ref().map(|folder| folder as &dyn butane::Files),
             strict: self.strict,
             pretty: self.pretty,
             raw: self.raw,
+            name: &input.name,
+            variables: Some(values),
             ..Options::default()
         };
         butane::transpile_staged(&input.bytes, &options)
@@ -94,7 +136,9 @@ fn source_map(input: &Input, output: &Output, json: &[u8]) -> Vec<u8> {
 /// Runs the verb.
 pub(crate) fn run(args: &Args) -> Result<ExitCode, Error> {
     let input = input::read(args.file.as_deref())?;
-    let output = args.transpile(&input).map_err(|refused| refusal(&refused.report, &input, args.style()))?;
+    let values = args.variables.values()?;
+    let output =
+        args.transpile(&input, &values).map_err(|refused| refusal(&refused.report, &input, args.style()))?;
     let told = input::tell(&output.report, &input, Columns::Characters, args.style());
     if !told.is_empty() {
         cli::say(told.trim_end());
