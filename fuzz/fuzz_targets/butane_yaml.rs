@@ -1,3 +1,3 @@
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|data: &[u8]| butane::fuzz_yaml(data));
+libfuzzer_sys::fuzz_target!(|data: &[u8]| butane::fuzz::yaml(data));

@@ -27,6 +27,7 @@ mod dataurl;
 pub mod fields;
 pub mod files;
 mod fragments;
+pub mod fuzz;
 mod goyaml;
 pub mod map;
 mod mode;
@@ -164,12 +165,4 @@ pub fn is_butane(bytes: &[u8]) -> bool {
 
 fn starts_object(bytes: &[u8]) -> bool {
     bytes.iter().find(|byte| !byte.is_ascii_whitespace()) == Some(&b'{')
-}
-
-/// Fuzz entry: any bytes must be transpiled or refused, and what comes out must be a valid config.
-pub fn fuzz_yaml(bytes: &[u8]) {
-    let Ok(output) = transpile(bytes, &Options::default()) else { return };
-    if let Err(report) = ignition_spec::parse(&output.json) {
-        panic!("an output that Ignition refuses: {report}");
-    }
 }

@@ -9,6 +9,7 @@ use ignition_spec::report::{Entry, Position, Report};
 use ignition_spec::tree::{Member, Node, Plain, Value};
 use saphyr_parser::{Event, Parser, ScalarStyle, Span, StrInput, Tag};
 
+use crate::goyaml;
 use crate::rules::SYNTAX;
 use crate::scalar;
 
@@ -21,6 +22,12 @@ const DEPTH_MAX: usize = 64;
 /// Parses the first document of `text`; nothing when there is none.
 pub fn document(text: &str) -> Result<Option<Node<'_>>, Report> {
     parse(text)
+}
+
+/// Prints `node` as a document, without the line end after it: keys sorted, strings quoted where they must be. What is
+/// printed reads back as the same values.
+pub fn print(node: &Node<'_>) -> String {
+    goyaml::write(node)
 }
 
 /// Parses the first document of `text`; nothing when there is none.

@@ -1,5 +1,6 @@
 //! Any text is transpiled or refused, and what comes out is valid.
 
+use ignition_spec::tree::{Member, Node, Plain, Value};
 use proptest::prelude::*;
 
 /// Texts that look like configs: keys, values and indentation at random.
@@ -59,25 +60,134 @@ fn nearly_butane() -> impl Strategy<Value = String> {
     let line = (0usize..5, any::<bool>(), key, value).prop_map(|(depth, item, key, value)| {
         format!("{}{}{key}: {value}", "  ".repeat(depth), if item { "- " } else { "" })
     });
-    prop::collection::vec(line, 0..14)
-        .prop_map(|lines| format!("variant: fcos\nversion: 1.6.0\n{}\n", lines.join("\n")))
+    let dialect = prop::sample::select(vec![
+        "fcos\nversion: 1.6.0",
+        "fcos\nversion: 1.0.0",
+        "fcos\nversion: 1.8.0-experimental",
+        "flatcar\nversion: 1.1.0",
+        "openshift\nversion: 4.8.0\nmetadata: {name: a, labels: {machineconfiguration.openshift.io/role: b}}",
+        "r4e\nversion: 1.1.0",
+        "fiot\nversion: 1.0.0",
+        "orlop\nversion: 1.0.0",
+    ]);
+    (dialect, prop::collection::vec(line, 0..14))
+        .prop_map(|(dialect, lines)| format!("variant: {dialect}\n{}\n", lines.join("\n")))
+}
+
+/// Lines of the sections of our own variant.
+fn nearly_orlop() -> impl Strategy<Value = String> {
+    let piece = prop::sample::select(vec![
+        "variables: [{name: a, type: int}, {name: b, required: true}, {name: c, type: list, default: [x]}]\n",
+        "variables: [{name: a}, {name: b}]\n",
+        "config: {merge: [{local: part.bu}]}\n",
+        "config: {merge: [{local: text}]}\n",
+        "pods: [{name: '${a}', image: x, ports: ['${a}:80']}]\n",
+        "pods: [{name: p, inline: {a: ${a}}}, {name: q, local: f}]\n",
+        "health_checks: [{name: h, unit: 'a.service', within_secs: ${a}}]\n",
+        "health_checks: [{name: h, http: {url: 'http://x/${b}'}}]\n",
+        "updates: {strategy: window, windows: [{start: '0${a}:00', length_minutes: ${a}}]}\n",
+        "storage: {files: [{path: '/${a}$${b}', mode: ${b}, contents: {inline: '${c}'}}]}\n",
+        "storage: {files: [{path: /x, contents: {local: f}}], trees: [{local: t}]}\n",
+        "passwd: {users: [{name: core, ssh_authorized_keys: '${c}'}]}\n",
+        "boot_device: {luks: {tpm2: true}}\n",
+        "${",
+        "- x\n",
+    ]);
+    prop::collection::vec(piece, 0..5).prop_map(|pieces| pieces.concat())
+}
+
+/// Trees as YAML may hold them.
+fn trees() -> impl Strategy<Value = Node<'static>> {
+    let node = |value| Node { position: (1, 1), value };
+    let text = prop_oneof![
+        "[a-z]{0,6}".prop_map(String::from),
+        "[ \t\n#:\\-\\[\\]{}&*!|>'\"%@`,?=<a-c0-9.~]{0,10}".prop_map(String::from),
+        any::<String>(),
+        prop::sample::select(vec![
+            "yes",
+            "null",
+            "~",
+            "0644",
+            "1:30",
+            "2024-01-02",
+            "<<",
+            "1e3",
+            ".inf",
+            "0x1",
+            "-"
+        ])
+        .prop_map(String::from),
+    ];
+    // What YAML cannot hold at all is no part of the model.
+    let text = text
+        .prop_map(|text| text.chars().filter(|char| !char.is_control() || "\n\t".contains(*char)).collect());
+    let scalar = prop_oneof![
+        text.clone().prop_map(|text: String| Value::Text(text.into())),
+        any::<bool>().prop_map(Value::Bool),
+        (-1_000_000i64..1_000_000)
+            .prop_map(|number| Value::Plain(number.to_string().into(), Plain::Int(number))),
+        Just(Value::Null),
+    ];
+    let member =
+        move |(key, value): (String, Node<'static>)| Member { key: key.into(), position: (1, 1), value };
+    scalar.prop_map(node).prop_recursive(4, 32, 5, move |inner| {
+        let map = prop::collection::btree_map("[a-z_]{1,8}", inner.clone(), 0..5);
+        prop_oneof![
+            prop::collection::vec(inner, 0..5).prop_map(move |items| node(Value::Seq(items))),
+            map.prop_map(move |map| node(Value::Map(map.into_iter().map(member).collect()))),
+        ]
+    })
+}
+
+/// What a tree says, whatever its style and positions.
+fn meaning(node: &Node<'_>) -> String {
+    match &node.value {
+        Value::Null | Value::Plain(_, Plain::Null) => "null".into(),
+        Value::Bool(value) | Value::Plain(_, Plain::Bool(value)) => value.to_string(),
+        Value::Number(text) => (*text).into(),
+        Value::Plain(_, Plain::Int(number)) => number.to_string(),
+        Value::Text(text) | Value::Plain(text, _) => format!("{text:?}"),
+        Value::Seq(items) => format!("[{}]", items.iter().map(meaning).collect::<Vec<_>>().join(", ")),
+        Value::Map(members) => {
+            let mut members: Vec<String> = members
+                .iter()
+                .map(|member| format!("{:?}: {}", member.key, meaning(&member.value)))
+                .collect();
+            members.sort();
+            format!("{{{}}}", members.join(", "))
+        }
+    }
 }
 
 proptest! {
     #[test]
     fn any_bytes_are_judged(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
-        butane::fuzz_yaml(&bytes);
+        butane::fuzz::yaml(&bytes);
     }
 
     #[test]
     fn any_text_is_judged(text in "[-a-c:{}\\[\\]&*!|>'\"#%@, \n\t0-9]{0,60}") {
-        butane::fuzz_yaml(text.as_bytes());
-        butane::fuzz_yaml(format!("variant: fcos\nversion: 1.4.0\nstorage: {text}").as_bytes());
+        butane::fuzz::yaml(text.as_bytes());
+        butane::fuzz::yaml(format!("variant: fcos\nversion: 1.4.0\nstorage: {text}").as_bytes());
+    }
+
+    #[test]
+    fn trees_are_printed_and_read_back(tree in trees()) {
+        let text = butane::yaml::print(&tree);
+        let again = butane::yaml::document(&text);
+        prop_assert!(again.is_ok(), "{text}\n{again:?}");
+        let again = again.expect("checked").unwrap_or(Node { position: (1, 1), value: Value::Null });
+        prop_assert_eq!(meaning(&again), meaning(&tree), "{}", text);
+    }
+
+    #[test]
+    fn near_configs_of_our_own_are_judged(text in nearly_orlop()) {
+        butane::fuzz::orlop(text.as_bytes());
     }
 
     #[test]
     fn near_configs_are_judged(text in nearly_butane()) {
-        butane::fuzz_yaml(text.as_bytes());
+        butane::fuzz::yaml(text.as_bytes());
     }
 }
 
@@ -171,7 +281,7 @@ impl butane::Files for Everywhere {
 proptest! {
     #[test]
     fn mutated_configs_are_judged(bytes in mutated()) {
-        butane::fuzz_yaml(&bytes);
+        butane::fuzz::yaml(&bytes);
         let options = butane::Options { files: Some(&Everywhere), ..butane::Options::default() };
         if let Ok(output) = butane::transpile(&bytes, &options) {
             prop_assert!(ignition_spec::parse(&output.json).is_ok());
