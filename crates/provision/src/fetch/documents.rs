@@ -19,8 +19,40 @@ pub struct SourceMap {
     pub file: String,
     /// Its text.
     pub text: String,
-    /// Line and column by JSON path.
-    pub paths: BTreeMap<String, (u32, u32)>,
+    /// The Butane files that were merged into it.
+    #[serde(default)]
+    pub fragments: Vec<Fragment>,
+    /// Spots by JSON path.
+    pub paths: BTreeMap<String, Spot>,
+}
+
+/// A line and a column.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(untagged)]
+pub enum Spot {
+    /// Of the user's file.
+    File(u32, u32),
+    /// Of the fragment with the third number, from 1.
+    Fragment(u32, u32, usize),
+}
+
+/// A Butane file that another one merged.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+pub struct Fragment {
+    /// Its name.
+    pub file: String,
+    /// Its text.
+    pub text: String,
+    /// Who merged it, and in which line, the nearest first.
+    pub merged_by: Vec<(String, u32)>,
+}
+
+impl Fragment {
+    /// `web.bu:3 > base.bu`
+    fn trail(&self) -> String {
+        let mergers = self.merged_by.iter().rev().map(|(file, line)| format!("{file}:{line} > "));
+        mergers.chain([self.file.clone()]).collect()
+    }
 }
 
 #[derive(Debug, Deserialize)]
@@ -33,7 +65,7 @@ struct SourceMapFile {
 /// makes errors nicer.
 pub fn decode_source_maps(bytes: &[u8]) -> Vec<SourceMap> {
     match serde_json::from_slice::<SourceMapFile>(bytes) {
-        Ok(file) if file.version == 1 => file.sources,
+        Ok(file) if matches!(file.version, 1 | 2) => file.sources,
         _ => Vec::new(),
     }
 }
@@ -77,14 +109,27 @@ impl Document {
             return self.at(path, Some(self.positions.nearest(path)).filter(|(line, _)| *line > 0));
         };
         let mut nearest = path;
-        let position = loop {
+        let spot = loop {
             match (map.paths.get(nearest), nearest.rsplit_once('.')) {
-                (Some(position), _) => break Some(*position),
+                (Some(spot), _) => break *spot,
                 (None, Some((parent, _))) => nearest = parent,
-                (None, None) => break None,
+                (None, None) => return self.at(path, None),
             }
         };
-        self.at(path, position)
+        match spot {
+            Spot::File(line, column) => self.at(path, Some((line, column))),
+            Spot::Fragment(line, column, number) => match number
+                .checked_sub(1)
+                .and_then(|at| map.fragments.get(at))
+            {
+                None => self.at(path, None),
+                Some(fragment) => {
+                    let position = (line, column);
+                    let excerpt = Lines::new(fragment.text.as_bytes()).excerpt(position);
+                    Place { document: fragment.trail(), path: path.into(), position: Some(position), excerpt }
+                }
+            },
+        }
     }
 }
 
@@ -175,5 +220,23 @@ impl Lineage {
                 child.shift(by);
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn places_in_merged_files_name_who_merged_them() {
+        let map = br#"{"version":2,"sources":[{"config_sha256":"00","file":"web.bu","text":"a: b\n",
+            "fragments":[{"file":"base.bu","text":"c: d\n","merged_by":[["mid.bu",7],["web.bu",3]]}],
+            "paths":{"$":[1,1],"$.c":[1,4,1],"$.x":[1,1,9]}}]}"#;
+        let map = decode_source_maps(map).remove(0);
+        let document = Document::butane(map);
+        assert_eq!(document.place("$.c.d").short(), "web.bu:3 > mid.bu:7 > base.bu:1:4 ($.c.d)");
+        assert_eq!(document.place("$.c").excerpt.expect("a line").text, "c: d");
+        assert_eq!(document.place("$.a").short(), "web.bu:1:1 ($.a)");
+        assert_eq!(document.place("$.x").position, None, "a fragment that is not there");
     }
 }

@@ -4,7 +4,7 @@ use ignition_spec::Config;
 use ignition_spec::positions::Positions;
 use ignition_spec::report::{Report, Severity};
 
-use super::documents::{Document, SourceMap};
+use super::documents::{Document, SourceMap, Spot};
 use crate::error::{Error, Problem};
 use crate::event::Phase;
 use crate::place::Place;
@@ -56,7 +56,11 @@ fn butane_text(name: &str, bytes: &[u8]) -> Result<Read, Error> {
     // Local files are a matter of the workstation: at boot there is no directory they could be in.
     let output =
         butane::transpile(bytes, &butane::Options::default()).map_err(|report| refused(&report, &written))?;
-    let paths = output.map.paths().map(|(path, position)| (path.to_owned(), position)).collect();
+    let paths = output
+        .map
+        .paths()
+        .map(|(path, (line, column))| (path.to_owned(), Spot::File(line, column)))
+        .collect();
     let document = Document::butane(SourceMap { file: name.to_owned(), text, paths, ..SourceMap::default() });
     let parsed = ignition_spec::parse(&output.json).map_err(|report| refused_by_path(&report, &document))?;
     let mut warnings = warnings(&parsed.report, &document);
