@@ -34,7 +34,7 @@ pub(super) fn read(path: &Path) -> Result<User, Error> {
     let text = String::from_utf8_lossy(&bytes).into_owned();
     let columns = if butane::is_butane(&bytes) { Columns::Characters } else { Columns::Bytes };
     let folder = Folder::new(path.parent().unwrap_or(Path::new("")));
-    let options = Options { files: Some(&folder), ..Options::default() };
+    let options = Options { files: Some(&folder), name: &name, ..Options::default() };
     let document =
         butane::read(&bytes, &options).map_err(|report| refusal(&report, &name, &text, columns))?;
     let mut warnings = document.parsed.report.clone();
@@ -67,11 +67,15 @@ fn refusal(report: &Report, name: &str, text: &str, columns: Columns) -> Error {
     Error::message(Kind::Config, format!("{name} has {many}")).details(shown(report, name, text, columns))
 }
 
-/// Each finding as `FILE:LINE:COL: severity: message`, with the lines around it.
+/// Each finding as `FILE:LINE:COL: severity: message`, with the lines around it; of a merged file, that file's.
 fn shown(report: &Report, name: &str, text: &str, columns: Columns) -> String {
     let mut out = String::new();
     for entry in &report.entries {
         let (severity, message) = (entry.severity, &entry.message);
+        let (name, text) = match &entry.fragment {
+            Some(fragment) => (fragment.name.as_str(), fragment.text.as_str()),
+            None => (name, text),
+        };
         match entry.position {
             Some(position) => {
                 let _ = writeln!(out, "{name}:{}:{}: {severity}: {message}", position.0, position.1);
@@ -80,6 +84,9 @@ fn shown(report: &Report, name: &str, text: &str, columns: Columns) -> String {
             None => {
                 let _ = writeln!(out, "{name}: {severity}: {message}");
             }
+        }
+        for (merger, line) in entry.fragment.iter().flat_map(|fragment| &fragment.merged_by) {
+            let _ = writeln!(out, "  merged by {merger} line {line}");
         }
         if let Some(hint) = &entry.hint {
             let _ = writeln!(out, "  hint: {hint}");
@@ -110,6 +117,18 @@ mod tests {
             shown.contains("web.bu:5:13: error: ") && shown.contains("  5 |     - path: etc/motd\n"),
             "{shown}"
         );
+    }
+
+    #[test]
+    fn a_mistake_in_a_merged_file_is_shown_there() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("web.bu");
+        let base = "variant: fcos\nversion: 1.5.0\nstorage:\n  files: [{path: a}]\n";
+        std::fs::write(folder.path().join("base.bu"), base).unwrap();
+        std::fs::write(&path, "variant: orlop\nversion: 1.0.0\nconfig: {merge: [{local: base.bu}]}\n")
+            .unwrap();
+        let shown = read(&path).unwrap_err().to_human();
+        assert!(shown.contains("base.bu:4:18: error: ") && shown.contains("web.bu line 3\n"), "{shown}");
     }
 
     #[test]
