@@ -71,6 +71,11 @@ pub(crate) fn split(document: &mut Node<'_>, dialect: Dialect) -> (Sugar, Report
     let reader = Reader::new(Naming::Snake, dialect.spec, &[]).also(fields::extra);
     let mut split = Split { reader, output: Path::new(Naming::Camel), dialect, sugar: Sugar::default() };
     split.value(document, &fields::shape());
+    // Rules are checked in the order of the tables, which is that of the alphabet here, whatever the text's is.
+    split.sugar.resources.sort_by_cached_key(|contents| {
+        let segment = |segment: &str| (segment.parse::<usize>().unwrap_or_default(), segment.to_owned());
+        contents.output.split('.').map(segment).collect::<Vec<_>>()
+    });
     (split.sugar, split.reader.errors, split.reader.warnings)
 }
 

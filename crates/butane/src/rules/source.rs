@@ -28,16 +28,24 @@ const CEX_ARGUMENT: &str = "rd.luks.key=/etc/luks/cex.key";
 pub(crate) fn check(config: &Config, sugar: &Sugar, dialect: Dialect) -> Report {
     let mut report = Report::default();
     let mut source = Source { config, sugar, dialect, report: &mut report };
+    if dialect.variant == Variant::Openshift {
+        source.cex_argument();
+    }
     source.across();
     source.resources();
     source.modes();
     source.filesystems();
     source.units();
     source.trees_and_quadlets();
+    let mut of_root = Report::default();
+    Checker::new(Naming::Snake, dialect.spec, fields::OWNER, &mut of_root).rules(&sugar.root);
+    let first = of_root.entries.iter().position(|entry| entry.path.starts_with("$.openshift"));
+    let of_openshift = of_root.entries.split_off(first.unwrap_or(of_root.entries.len()));
+    source.report.entries.append(&mut of_root.entries);
     if dialect.variant == Variant::Openshift {
-        source.machine_config();
+        source.metadata();
     }
-    Checker::new(Naming::Snake, dialect.spec, fields::OWNER, &mut report).rules(&sugar.root);
+    report.entries.extend(of_openshift);
     report
 }
 
@@ -231,7 +239,7 @@ impl Source<'_> {
     }
 
     /// What a MachineConfig needs beside the Ignition config.
-    fn machine_config(&mut self) {
+    fn metadata(&mut self) {
         let root = &self.sugar.root;
         let role = root.metadata.labels.get("machineconfiguration.openshift.io/role");
         if root.metadata.name.is_empty() {
@@ -240,6 +248,11 @@ impl Source<'_> {
         if role.is_none_or(String::is_empty) {
             self.error(MC_ROLE, "$.metadata.labels");
         }
+    }
+
+    /// Crypto Express needs a kernel argument on OpenShift, since 4.19.
+    fn cex_argument(&mut self) {
+        let root = &self.sugar.root;
         if !self.since(5) || root.openshift.kernel_arguments.iter().any(|argument| argument == CEX_ARGUMENT) {
             return;
         }

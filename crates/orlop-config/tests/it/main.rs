@@ -213,7 +213,7 @@ base.bu:5:13: error: path not absolute
   4 |   files:
   5 |     - path: etc/motd
     |             ^
-  at $.storage.files.0.path
+  at $.storage.files.0.path [path-relative]
   merged by <stdin> line 3
 ";
     assert!(err(&refused).contains(expected), "{}", err(&refused));
