@@ -175,8 +175,8 @@ impl Judged {
             found.extend(self.output(output));
         }
         let (mut ours, mut theirs) = (self.lines(), self.theirs.clone());
-        ours.sort_by_key(order);
-        theirs.sort_by_key(order);
+        ours.sort_by_key(|line| order(line));
+        theirs.sort_by_key(|line| order(line));
         let unread = matches!(&self.ours, Err(refusal) if refusal.stage == Stage::Read);
         // What could not be read has a line with a position here, and none there.
         let lines_differ = ours != theirs && !(unread && theirs.is_empty());
@@ -215,9 +215,9 @@ impl Judged {
 
 /// Lines about unused keys come first, upstream in the random order of Go's maps, here in that of the text; all others
 /// keep their order.
-fn order(line: &String) -> Option<String> {
+fn order(line: &str) -> Option<String> {
     let unused = line.contains(": unused key ");
-    unused.then(|| line.clone())
+    unused.then(|| line.to_owned())
 }
 
 fn without(lines: &[String], others: &[String]) -> Vec<String> {
