@@ -11,6 +11,7 @@ mod lsp_verb;
 mod names;
 mod pages;
 mod schema;
+mod plan;
 mod transpile;
 mod validate;
 
@@ -44,6 +45,8 @@ enum Verb {
     Schema(schema::Args),
     /// Serve an editor over standard input and output (LSP)
     Lsp,
+    /// Show everything that a config would change, and change nothing
+    Plan(plan::Args),
 }
 
 fn main() -> ExitCode {
@@ -63,6 +66,7 @@ fn main() -> ExitCode {
         Verb::Explain(args) => explain::run(global.plain(), &args),
         Verb::Schema(args) => schema::run(&args),
         Verb::Lsp => lsp_verb::run(),
+        Verb::Plan(args) => plan::run(global.plain(), &args),
     })
 }
 

@@ -236,6 +236,20 @@ impl Root {
         }
     }
 
+    /// What is at `path` when no symlink is followed at all: nothing, where one is on the way.
+    ///
+    /// # Errors
+    /// When a component cannot be searched.
+    pub fn stat_true(&self, path: &str) -> Result<Option<Stat>> {
+        let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_SYMLINKS;
+        match self.openat2_by(path, flags, Mode::empty(), resolve) {
+            Ok(fd) => Ok(Some(stat_fd(fd.as_fd()).map_err(|errno| RootError::new("stat", path, errno))?)),
+            Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => Ok(None),
+            Err(errno) => Err(RootError::new("stat", path, errno)),
+        }
+    }
+
     /// Target of the symlink at `path`.
     ///
     /// # Errors
@@ -514,16 +528,20 @@ impl Root {
     }
 
     fn openat2(&self, path: &str, flags: OFlags, mode: Mode) -> std::result::Result<OwnedFd, Errno> {
+        self.openat2_by(path, flags, mode, ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS)
+    }
+
+    fn openat2_by(
+        &self,
+        path: &str,
+        flags: OFlags,
+        mode: Mode,
+        resolve: ResolveFlags,
+    ) -> std::result::Result<OwnedFd, Errno> {
         let path = if path.is_empty() { "/" } else { path };
         // A rename in a parallel process makes the kernel answer EAGAIN (openat2(2)); trying again is the remedy.
         loop {
-            match rustix::fs::openat2(
-                &self.fd,
-                path,
-                flags,
-                mode,
-                ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS,
-            ) {
+            match rustix::fs::openat2(&self.fd, path, flags, mode, resolve) {
                 Err(Errno::AGAIN | Errno::INTR) => {}
                 answer => return answer,
             }

@@ -5,14 +5,18 @@ use std::time::Duration;
 
 use ignition_spec::Config;
 
+use crate::day2::Declaration;
+use crate::day2::declaration::CURRENT;
 use crate::error::{Error, Problem};
 use crate::event::{Event, Events, Phase};
 use crate::execute::{Env, disks as device, execute};
 use crate::fetch::FinalConfig;
 use crate::notes::{self, Notes};
-use crate::observe::observe;
+use crate::observe::{Observed, observe};
+use crate::plan::expect::expect;
 use crate::plan::{Action, Plan, Progress, plan_phases};
 use crate::report;
+use crate::root::RootError;
 
 /// What a provisioned machine can tell about it.
 #[derive(Debug, Clone)]
@@ -44,7 +48,8 @@ pub fn provision(wanted: &FinalConfig, env: &mut Env<'_>, events: Events<'_>) ->
     let clock = env.net.clock;
     let first = crate::phase(Phase::Plan, clock, &mut events, |events| {
         wait_for_devices(&wanted.config, env);
-        let first = look_and_plan(wanted, Progress::Start, env)?;
+        let looked = look_and_plan(wanted, Progress::Start, env)?;
+        let first = &looked.0;
         for warning in &first.warnings {
             events(Event::Warning(Phase::Plan, warning.clone()));
         }
@@ -54,21 +59,21 @@ pub fn provision(wanted: &FinalConfig, env: &mut Env<'_>, events: Events<'_>) ->
             format!("{} steps, {destructive} of them destructive", first.steps.len()),
         ));
         if first.of(Phase::Kargs).next().is_none() {
-            prefetch(wanted, &first, env, events)?;
+            prefetch(wanted, first, env, events)?;
         }
-        Ok(first)
+        Ok(looked)
     })?;
     let mut steps = 0;
-    let reboot = arguments(wanted, &first, env, &mut steps, &mut events)?;
+    let reboot = arguments(wanted, &first.0, env, &mut steps, &mut events)?;
     if reboot.is_some() {
-        return Ok(Outcome { plan: first, phases, steps, reboot });
+        return Ok(Outcome { plan: first.0, phases, steps, reboot });
     }
     let result = change(wanted, &first, env, &mut steps, &mut events);
     if result.is_err() {
-        unmount_all(wanted, &first, env);
+        unmount_all(wanted, &first.0, env);
     }
     result?;
-    let outcome = Outcome { plan: first, phases, steps, reboot };
+    let outcome = Outcome { plan: first.0, phases, steps, reboot };
     if env.options.report {
         report::write(wanted, &outcome, env).map_err(|error| failed(Phase::Files, &error))?;
     }
@@ -117,11 +122,12 @@ fn prefetch(wanted: &FinalConfig, first: &Plan, env: &mut Env<'_>, events: Event
 
 fn change(
     wanted: &FinalConfig,
-    first: &Plan,
+    looked: &(Plan, Observed),
     env: &mut Env<'_>,
     steps: &mut usize,
     events: Events<'_>,
 ) -> Result<(), Error> {
+    let first = &looked.0;
     let (clock, settings) = (env.net.clock, &wanted.settings);
     crate::phase(Phase::Disks, clock, events, |events| {
         *steps += disks_phase(wanted, first, env, events)?;
@@ -136,16 +142,34 @@ fn change(
             true => Some(look_and_plan(wanted, Progress::Mounted, env)?),
             false => None,
         };
-        let plan = again.as_ref().unwrap_or(first);
-        notes::before_files(env.options.notes.as_deref(), plan, &env.root)
-            .map_err(|error| failed(Phase::Files, &error))?;
-        *steps += execute(plan, Phase::Files, |_| true, settings, env, events)?;
+        *steps += files(wanted, again.as_ref().unwrap_or(looked), env, events)?;
         Ok(())
     })?;
     crate::phase(Phase::Umount, clock, events, |events| {
         *steps += execute(first, Phase::Umount, |_| true, settings, env, events)?;
         Ok(())
     })
+}
+
+/// The files phase, and the record of what it wrote: day 2 starts from it.
+fn files(
+    wanted: &FinalConfig,
+    (plan, observed): &(Plan, Observed),
+    env: &mut Env<'_>,
+    events: Events<'_>,
+) -> Result<usize, Error> {
+    let time = env.net.clock.now();
+    let recording = |error: RootError| failed(Phase::Files, &error);
+    // An earlier attempt knows better what was there before it.
+    let earlier = Declaration::load(&env.root).unwrap_or_default();
+    let expectation = expect(plan, observed);
+    let mut declaration = Declaration::of(wanted, &expectation, plan, observed, earlier.as_ref(), time);
+    declaration.keep_contents(&env.root).map_err(recording)?;
+    notes::before_files(env.options.notes.as_deref(), plan, &env.root).map_err(recording)?;
+    let steps = execute(plan, Phase::Files, |_| true, &wanted.settings, env, events)?;
+    declaration.complete(&env.root).map_err(recording)?;
+    declaration.save(CURRENT, &env.root).map_err(recording)?;
+    Ok(steps)
 }
 
 /// The disks phase: tables, then arrays, then volumes, then file systems. After each that had something to do the rest is
@@ -169,7 +193,7 @@ fn disks_phase(
         }
         noted(&round, env)?;
         steps += execute(&round, Phase::Disks, |_| true, &wanted.settings, env, events)?;
-        plan = look_and_plan(wanted, progress, env)?;
+        plan = look_and_plan(wanted, progress, env)?.0;
     }
     Ok(steps + execute(&plan, Phase::Disks, |_| true, &wanted.settings, env, events)?)
 }
@@ -180,7 +204,7 @@ fn disks_phase(
 /// As [`provision`].
 pub fn disks(wanted: &FinalConfig, env: &mut Env<'_>, events: Events<'_>) -> Result<usize, Error> {
     wait_for_devices(&wanted.config, env);
-    let first = look_and_plan_phases(wanted, Progress::Start, &[Phase::Disks], env)?;
+    let (first, _) = look_and_plan_phases(wanted, Progress::Start, &[Phase::Disks], env)?;
     disks_phase(wanted, &first, env, events)
 }
 
@@ -217,7 +241,7 @@ pub fn one_phase(
         Phase::Kargs => Progress::Start,
         _ => Progress::Unlocked,
     };
-    let plan = look_and_plan_phases(wanted, progress, &[phase], env)?;
+    let (plan, _) = look_and_plan_phases(wanted, progress, &[phase], env)?;
     for warning in &plan.warnings {
         events(Event::Warning(phase, warning.clone()));
     }
@@ -255,7 +279,9 @@ fn round_of(action: &Action, plan: &Plan) -> Progress {
     }
 }
 
-fn look_and_plan(wanted: &FinalConfig, progress: Progress, env: &Env<'_>) -> Result<Plan, Error> {
+type Looked = (Plan, Observed);
+
+fn look_and_plan(wanted: &FinalConfig, progress: Progress, env: &Env<'_>) -> Result<Looked, Error> {
     look_and_plan_phases(wanted, progress, &Phase::ALL, env)
 }
 
@@ -264,7 +290,7 @@ fn look_and_plan_phases(
     progress: Progress,
     phases: &[Phase],
     env: &Env<'_>,
-) -> Result<Plan, Error> {
+) -> Result<Looked, Error> {
     let mut observed = observe(&wanted.config, &env.root, &env.devices, env.programs)
         .map_err(|error| failed(Phase::Plan, &error))?;
     observed.unfinished =
@@ -275,7 +301,7 @@ fn look_and_plan_phases(
     if env.options.writable_usr {
         observed.read_only.clear();
     }
-    plan_phases(wanted, &observed, progress, phases)
+    Ok((plan_phases(wanted, &observed, progress, phases)?, observed))
 }
 
 fn failed(phase: Phase, error: &dyn std::error::Error) -> Error {

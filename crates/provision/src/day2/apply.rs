@@ -180,7 +180,11 @@ pub fn apply(
         journal.commit(&declaration, &env.root).map_err(|error| of_journal(Phase::Files, &error))
     });
     match made {
-        Ok(()) => Ok(Ended::Committed),
+        Ok(()) => {
+            // They count from the next boot and lie outside of the tree: after the change is there to stay.
+            execute(&staged.plan, Phase::Kargs, |_| true, settings, env, events)?;
+            Ok(Ended::Committed)
+        }
         Err(why) => {
             events(Event::Warning(why.phase, format!("taking the change back: {}", why.line())));
             take_back(env, events)?;
@@ -196,7 +200,7 @@ fn carry_out(
     events: Events<'_>,
 ) -> Result<(), Error> {
     let clock = env.net.clock;
-    for phase in Phase::ALL {
+    for phase in Phase::ALL.into_iter().filter(|phase| *phase != Phase::Kargs) {
         if plan.of(phase).next().is_some() {
             crate::phase(phase, clock, events, |events| {
                 execute(plan, phase, |_| true, settings, env, events).map(drop)

@@ -13,7 +13,9 @@ use crate::event::Phase;
 use crate::fetch::FinalConfig;
 use crate::observe::Observed;
 use crate::place::Place;
-use crate::plan::expect::{Expectation, expect};
+use crate::plan::expect::{Expectation, expect, of_node};
+use crate::plan::kargs::Boot;
+use crate::plan::volumes::{CRYPTTAB, KEY_DIR};
 use crate::plan::{Action, PLAN_VERSION, Plan, Step};
 
 /// What the administrator allows.
@@ -96,12 +98,10 @@ pub fn plan_change(
         None => Config::default(),
     };
     let base = baseline(now, declared);
-    let fresh_config = FinalConfig { config: undone(&wanted.config, &old_config), ..wanted.clone() };
+    let fresh_config = FinalConfig { config: undone(&wanted.config, &old_config, now), ..wanted.clone() };
     let fresh = crate::plan::plan(&fresh_config, &base)?;
     let expectation = expect(&fresh, &base);
     let config = &wanted.config;
-    let want = nodes::wanted(&fresh, expectation.clone(), config, &old_config, declared, now, &base);
-
     let (steps, warnings, problems, reboots) = (Vec::new(), fresh.warnings.clone(), Vec::new(), Vec::new());
     let mut draft = Draft { wanted, now, permission, steps, warnings, problems, reboots };
     // Disks, mounts and whatever else is not a node or an account is as on a first boot.
@@ -110,7 +110,9 @@ pub fn plan_change(
             draft.steps.push(step.clone());
         }
     }
-    disks(&fresh, &fresh_config.config, &old_config, &mut draft);
+    let want = nodes::wanted(&fresh, expectation.clone(), config, &old_config, declared, &base, &mut draft);
+    let want = volumes(config, &old_config, want, &mut draft);
+    disks(&fresh, &old_config, &mut draft);
     users::plan(config, &old_config, declared, now, &mut draft);
     let recipes = nodes::recipes(&fresh);
     let comparison = Comparison { now, old: declared, recipes: &recipes, want: &want };
@@ -126,7 +128,14 @@ pub fn plan_change(
     // Only what the new config is about is declared; what it shares with the old one keeps its first `before`.
     let of_new = want.iter().filter(|(path, _)| expectation.contains_key(*path));
     let of_new: Expectation = of_new.map(|(path, node)| (path.clone(), node.clone())).collect();
-    let declaration = Declaration::of(wanted, &of_new, &fresh, &base, old, time);
+    let mut declaration = Declaration::of(wanted, &of_new, &fresh, &base, old, time);
+    for (path, managed) in
+        declared.nodes.iter().filter(|(path, _)| [CRYPTTAB, KEY_DIR].contains(&path.as_str()))
+    {
+        if !config.storage.luks.is_empty() {
+            declaration.nodes.insert(path.clone(), managed.clone());
+        }
+    }
     let plan = Plan { version: PLAN_VERSION, steps, warnings };
     Ok(Change { plan, declaration, touched: changed.into_iter().collect(), reboots, expectation: want })
 }
@@ -148,7 +157,7 @@ fn is_ours(action: &Action) -> bool {
 
 /// The config without what was done to disks and kernel arguments before: a table that was wiped once is not wiped
 /// again. Entries keep their places, so that errors point at the user's lines.
-fn undone(config: &Config, old: &Config) -> Config {
+fn undone(config: &Config, old: &Config, now: &Observed) -> Config {
     let mut config = config.clone();
     for disk in &mut config.storage.disks {
         if let Some(known) = old.storage.disks.iter().find(|old| old.device == disk.device) {
@@ -166,18 +175,38 @@ fn undone(config: &Config, old: &Config) -> Config {
         }
     }
     config.storage.raid.retain(|raid| !old.storage.raid.contains(raid));
-    config.storage.luks.retain(|luks| !old.storage.luks.contains(luks));
+    // Changes of volumes are refused below; what is there needs nothing.
+    config.storage.luks.clear();
     let (new, known) = (&mut config.kernel_arguments, &old.kernel_arguments);
-    let gone: Vec<String> =
-        known.should_exist.iter().filter(|karg| !new.should_exist.contains(karg)).cloned().collect();
-    new.should_exist.retain(|karg| !known.should_exist.contains(karg));
-    new.should_not_exist.retain(|karg| !known.should_not_exist.contains(karg));
+    // What was declared goes with its declaration; what is part of the image stays, whoever declared it too.
+    let kernel = &now.kernel;
+    let gone = known.should_exist.iter().filter(|karg| {
+        !new.should_exist.contains(karg)
+            && !new.should_not_exist.contains(karg)
+            && (kernel.boot == Boot::Helper || kernel.declared.contains(karg))
+    });
+    let gone: Vec<String> = gone.cloned().collect();
     new.should_not_exist.extend(gone);
     config
 }
 
+/// Encrypted volumes are made on a first boot only; on a running machine their keys and table stay as they are.
+fn volumes(config: &Config, old: &Config, mut want: Expectation, draft: &mut Draft<'_>) -> Expectation {
+    if config.storage.luks != old.storage.luks {
+        let hint = "encrypted volumes are made on a first boot: `orlop-host reset` starts one";
+        let problem = Problem::new("LUKS volumes cannot be changed on a running machine").hint(Some(hint));
+        draft.problem(Some("$.storage.luks"), problem);
+    }
+    if !old.storage.luks.is_empty() {
+        for path in [CRYPTTAB, KEY_DIR] {
+            want.insert(path.to_owned(), draft.now.nodes.get(path).map(of_node));
+        }
+    }
+    want
+}
+
 /// What is to be told about disks: what is not done, and what needs a boot.
-fn disks(fresh: &Plan, undone: &Config, old: &Config, draft: &mut Draft<'_>) {
+fn disks(fresh: &Plan, old: &Config, draft: &mut Draft<'_>) {
     let config = &draft.wanted.config;
     let declared = |device: &String| {
         config.storage.disks.iter().any(|disk| disk.device == *device)
@@ -196,8 +225,7 @@ fn disks(fresh: &Plan, undone: &Config, old: &Config, draft: &mut Draft<'_>) {
             draft.reboots.push(format!("the partition table of {disk} changes while it is in use"));
         }
     }
-    let arguments = &undone.kernel_arguments;
-    if !arguments.should_exist.is_empty() || !arguments.should_not_exist.is_empty() {
+    if fresh.of(Phase::Kargs).next().is_some() {
         draft.reboots.push("kernel arguments count from the next boot".into());
     }
 }

@@ -195,6 +195,13 @@ impl Declaration {
                 Some(managed) => managed.before.clone(),
                 None => Before::of(path, base),
             };
+            // What a first boot that was cut short has made is not what was there before.
+            let before = match base.unfinished.nodes.get(path) {
+                None => before,
+                Some(None) => Before::Absent,
+                Some(Some(_)) if base.defaults.contains_key(path) => Before::Os,
+                Some(Some(_)) => Before::Lost,
+            };
             let after = expected.as_ref().and_then(|expected| {
                 let (written, complete) = written(expected, expectation, base);
                 if !complete {

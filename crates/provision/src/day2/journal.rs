@@ -148,7 +148,7 @@ impl Journal {
     /// [`JournalError`]; nothing of the tree is changed then.
     pub fn begin(touched: &Touched, units: Vec<UnitBefore>, root: &Root) -> Result<Self> {
         for path in [UNDO, DONE] {
-            if root.stat(path)?.is_some() {
+            if root.stat_true(path)?.is_some() {
                 return Err(JournalError::Busy { path: path.into() });
             }
         }
@@ -232,7 +232,7 @@ impl Journal {
         }
         for (path, was) in &paths {
             if let Was::Same { path: of } = was {
-                let same = match (root.stat(path)?, root.stat(of)?) {
+                let same = match (root.stat_true(path)?, root.stat_true(of)?) {
                     (Some(here), Some(there)) => here.id == there.id,
                     _ => false,
                 };
@@ -265,7 +265,7 @@ impl Journal {
 
     /// Removes what is in the way of what was there.
     fn clear(&self, path: &str, was: &Was, root: &Root) -> Result<()> {
-        let Some(found) = root.stat(path)? else { return Ok(()) };
+        let Some(found) = root.stat_true(path)? else { return Ok(()) };
         let is_dir = found.kind == FileType::Directory;
         match was {
             Was::Directory { .. } if is_dir => {}
@@ -288,10 +288,10 @@ impl Journal {
         for dir in self.entries.keys().map(|path| above(path)).chain(["/", DIR]) {
             // The nearest directory that is there now.
             let mut dir = dir;
-            while root.stat(dir)?.is_none_or(|stat| stat.kind != FileType::Directory) && dir != "/" {
+            while root.stat_true(dir)?.is_none_or(|stat| stat.kind != FileType::Directory) && dir != "/" {
                 dir = above(dir);
             }
-            if let Some(stat) = root.stat(dir)? {
+            if let Some(stat) = root.stat_true(dir)? {
                 by_device.entry(stat.id.0).or_insert_with(|| dir.to_owned());
             }
         }
@@ -358,7 +358,7 @@ impl Keeper<'_> {
         if self.journal.entries.contains_key(path) {
             return Ok(());
         }
-        let was = match self.root.stat(path)? {
+        let was = match self.root.stat_true(path)? {
             None => Was::Absent,
             Some(stat) => {
                 let (mode, uid, gid) = (stat.mode, stat.uid, stat.gid);
@@ -384,7 +384,7 @@ impl Keeper<'_> {
 
     fn keep_tree(&mut self, path: &str) -> Result<()> {
         self.keep(path, false)?;
-        if self.root.stat(path)?.is_some_and(|stat| stat.kind == FileType::Directory) {
+        if self.root.stat_true(path)?.is_some_and(|stat| stat.kind == FileType::Directory) {
             for name in self.root.list(path)? {
                 self.keep_tree(&format!("{path}/{name}"))?;
             }
@@ -426,7 +426,7 @@ fn put_back(path: &str, was: &Was, root: &Root) -> Result<()> {
             root.make_dir(path, Attributes { mode: *mode, uid: *uid, gid: *gid })?;
         }
         Was::Link { target, uid, gid } => {
-            let is_so = match root.stat(path)? {
+            let is_so = match root.stat_true(path)? {
                 Some(stat) => (stat.uid, stat.gid) == (*uid, *gid) && root.read_link(path)? == *target,
                 None => false,
             };
@@ -443,8 +443,8 @@ fn put_back(path: &str, was: &Was, root: &Root) -> Result<()> {
 }
 
 fn put_back_file(path: &str, saved: &str, attributes: Attributes, root: &Root) -> Result<()> {
-    let kept = root.stat(saved)?;
-    let found = root.stat(path)?;
+    let kept = root.stat_true(saved)?;
+    let found = root.stat_true(path)?;
     let is_same = kept.is_some() && kept.map(|stat| stat.id) == found.map(|stat| stat.id);
     if !is_same {
         // A name beside the place, then a rename over it: there is no moment without a file.
@@ -456,7 +456,7 @@ fn put_back_file(path: &str, saved: &str, attributes: Attributes, root: &Root) -
             Err(error) => return Err(error.into()),
         }
     }
-    let now = root.stat(path)?;
+    let now = root.stat_true(path)?;
     if now.is_none_or(|stat| {
         (stat.mode, stat.uid, stat.gid) != (attributes.mode, attributes.uid, attributes.gid)
     }) {

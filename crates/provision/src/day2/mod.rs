@@ -15,8 +15,10 @@ pub mod baseline;
 pub mod change;
 pub mod declaration;
 pub mod drift;
+pub mod foretell;
 pub mod journal;
 mod nodes;
+pub mod observe;
 mod units;
 mod users;
 

@@ -43,9 +43,10 @@ pub(super) fn wanted(
     config: &Config,
     old_config: &Config,
     old: &Declaration,
-    now: &Observed,
     base: &Observed,
+    draft: &mut Draft<'_>,
 ) -> Expectation {
+    let now = draft.now;
     for step in &fresh.steps {
         let (Action::File { path, .. } | Action::KeepFile { path, .. }) = &step.action else { continue };
         let Some(Some(Expected { shape: Shape::File(content), .. })) = want.get_mut(path) else { continue };
@@ -77,6 +78,9 @@ pub(super) fn wanted(
         }
         let before = node_before(path, &managed.before, now);
         let kept = before.is_none() && holds_others(path, now, old);
+        if kept {
+            draft.warnings.push(format!("{path} stays: it holds what was not declared"));
+        }
         let node = if kept { now.nodes.get(path).cloned() } else { before };
         want.insert(path.clone(), node.as_ref().map(of_node));
     }
@@ -115,11 +119,9 @@ impl Comparison<'_> {
     /// Files whose inode has names now that it shall not have: a change of mode would change the others too.
     fn shared_inodes(&self) -> BTreeSet<String> {
         let mut groups: BTreeMap<(u64, u64), Vec<&String>> = BTreeMap::new();
-        for path in self.want.keys() {
-            if let Some(Node { kind: Kind::File(_), id, .. }) = self.now.nodes.get(path)
-                && *id != (0, 0)
-            {
-                groups.entry(*id).or_default().push(path);
+        for (path, node) in &self.now.nodes {
+            if matches!(node.kind, Kind::File(_)) && node.id != (0, 0) {
+                groups.entry(node.id).or_default().push(path);
             }
         }
         let owner = |path: &String| match self.want.get(path) {
@@ -130,7 +132,7 @@ impl Comparison<'_> {
             let owners: BTreeSet<String> = paths.iter().map(|path| owner(path)).collect();
             owners.len() > 1
         });
-        mixed.flatten().cloned().collect()
+        mixed.flatten().filter(|path| self.want.contains_key(*path)).cloned().collect()
     }
 
     fn satisfied(&self, path: &str, want: Option<&Expected>, dirty: &BTreeSet<String>) -> bool {
@@ -139,20 +141,27 @@ impl Comparison<'_> {
         let shape = match (&want.shape, &found.kind) {
             (Shape::File(Content::Digest(wanted)), Kind::File(found)) => found.as_ref() == Some(wanted),
             (Shape::File(Content::Any), Kind::File(_)) | (Shape::Special, Kind::Special) => true,
-            (Shape::Directory { implied: true }, Kind::Directory) => return true,
+            // Nobody cares but for the mode and owner that a declaration of it left.
+            (Shape::Directory { implied: true }, Kind::Directory) if !self.was_declared(path) => return true,
             (Shape::Directory { .. }, Kind::Directory) => true,
             (Shape::Symlink(wanted), Kind::Symlink(found)) => wanted == found,
             (Shape::HardLink(target), _) => {
                 let of_target = self
                     .want
                     .get(target)
-                    .is_none_or(|node| self.has_content(target, node.as_ref()) && !dirty.contains(target));
+                    .is_none_or(|node| self.is_kept(target, node.as_ref()) && !dirty.contains(target));
                 let same_inode = self.now.nodes.get(target).is_some_and(|node| node.id == found.id);
                 return of_target && same_inode && found.id != (0, 0);
             }
             _ => false,
         };
         shape && self.has_access(want, found)
+    }
+
+    /// Whether the old declaration has a directory by name.
+    fn was_declared(&self, path: &str) -> bool {
+        let after = self.old.nodes.get(path).and_then(|managed| managed.after.as_ref());
+        matches!(after, Some(Written { kind: WrittenKind::Directory(false), .. }))
     }
 
     fn has_access(&self, want: &Expected, found: &Node) -> bool {
@@ -166,6 +175,17 @@ impl Comparison<'_> {
             Id::Name(name) => self.now.groups.get(name).copied(),
         };
         mode && user == Some(found.uid) && group == Some(found.gid)
+    }
+
+    /// Whether the inode at a path stays, perhaps with another mode or owner.
+    fn is_kept(&self, path: &str, want: Option<&Expected>) -> bool {
+        let found = self.now.nodes.get(path);
+        match (want.map(|want| &want.shape), found.map(|node| &node.kind)) {
+            (Some(Shape::Symlink(wanted)), Some(Kind::Symlink(link))) => {
+                wanted == link && want.zip(found).is_some_and(|(want, node)| self.has_access(want, node))
+            }
+            _ => self.has_content(path, want),
+        }
     }
 
     /// Whether a file is there with the content that it shall have.
@@ -269,7 +289,11 @@ impl Comparison<'_> {
         let mut making: Vec<(&String, &Expected)> = changed
             .iter()
             .filter_map(|path| Some((path, self.want.get(path)?.as_ref()?)))
-            .filter(|(_, want)| want.shape != Shape::Directory { implied: true })
+            .filter(|(path, want)| {
+                // Missing parents come with what is below them.
+                want.shape != Shape::Directory { implied: true }
+                    || self.now.nodes.get(*path).is_some_and(|node| node.kind == Kind::Directory)
+            })
             .collect();
         making.sort_by_key(|(path, want)| (rank(&want.shape), path.matches('/').count(), (*path).clone()));
         for (path, want) in making {

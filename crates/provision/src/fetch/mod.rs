@@ -212,6 +212,26 @@ pub fn inline_authorities(wanted: &mut FinalConfig) {
     }
 }
 
+/// Reads a config at hand over the machine's base configs, with what it merges.
+///
+/// # Errors
+/// [`Error`] of phase fetch, with every problem of the document that was refused.
+pub fn read_config(
+    user: &source::Raw,
+    base: &[source::Raw],
+    maps: &[SourceMap],
+    net: &mut Net<'_>,
+    events: Events<'_>,
+) -> Result<FinalConfig, Error> {
+    let mut renderer = Renderer::new(net, maps, events);
+    let mut rendered = render::Rendered::empty();
+    for raw in base {
+        rendered = rendered.merge(renderer.document(raw)?);
+    }
+    let user = renderer.document(user)?;
+    renderer.finish(rendered.merge(user), true)
+}
+
 /// Whether something of the config comes over the network after it has been fetched itself: contents of files, keys.
 pub fn needs_network(config: &Config) -> bool {
     let remote = |resource: &ignition_spec::config::Resource| {

@@ -10,6 +10,7 @@ mod units;
 
 pub(crate) use nodes::{default_path, group, look_with_digest, passwd};
 pub use nodes::{more, texts};
+pub(crate) use units::vendor;
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -20,7 +20,7 @@ pub(super) fn observe(config: &Config, root: &Root, observed: &mut Observed) -> 
     paths.extend(storage.files.iter().map(|node| (node.path.clone(), true)));
     paths.extend(storage.links.iter().map(|node| (node.path.clone(), true)));
     let hard = storage.links.iter().filter(|link| link.hard == Some(true));
-    paths.extend(hard.filter_map(|link| link.target.clone()).map(|target| (target, false)));
+    paths.extend(hard.filter_map(|link| link.target.clone()).map(|target| (target, true)));
     paths.extend(storage.filesystems.iter().filter_map(|fs| fs.path.clone()).map(|path| (path, false)));
     paths.extend(units::paths(config).into_iter().map(|path| (path, true)));
     for (path, with_digest) in paths {
@@ -89,9 +89,10 @@ pub fn more<'p>(
 ) -> Result<(), ObserveError> {
     for path in paths {
         follow(path, true, root, observed)?;
-        default_of(path, root, observed)?;
-        if observed.nodes.get(path).is_some_and(|node| node.kind == Kind::Directory) {
-            observed.children.insert(path.to_owned(), root.list(path)?);
+        let Ok(place) = resolve::resolve(path, false, |at| observed.nodes.get(at)) else { continue };
+        default_of(&place, root, observed)?;
+        if observed.nodes.get(&place).is_some_and(|node| node.kind == Kind::Directory) {
+            observed.children.insert(place.clone(), root.list(&place)?);
         }
     }
     Ok(())

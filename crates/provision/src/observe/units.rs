@@ -3,7 +3,7 @@
 use ignition_spec::Config;
 use rustix::fs::FileType;
 
-use super::{ObserveError, Observed, UnitFile};
+use super::{ObserveError, Observed, UnitFile, more};
 use crate::plan::install::{Install, template_of};
 use crate::plan::units::{PRESET_PATH, UNIT_DIR};
 use crate::root::Root;
@@ -46,6 +46,22 @@ pub(super) fn observe(config: &Config, root: &Root, observed: &mut Observed) -> 
     Ok(())
 }
 
+/// Looks for units of the OS by name, whatever `/etc` has in their place.
+pub(crate) fn vendor<'n>(
+    names: impl IntoIterator<Item = &'n str>,
+    root: &Root,
+    observed: &mut Observed,
+) -> Result<(), ObserveError> {
+    for name in names {
+        if !observed.vendor_units.contains_key(name)
+            && let Some(file) = find(name, &UNIT_PATH[1..], root)?
+        {
+            observed.vendor_units.insert(name.to_owned(), file);
+        }
+    }
+    Ok(())
+}
+
 fn find(name: &str, dirs: &[&str], root: &Root) -> Result<Option<UnitFile>, ObserveError> {
     for name in [Some(name.to_owned()), template_of(name)].into_iter().flatten() {
         for dir in dirs {
@@ -68,6 +84,7 @@ fn links(root: &Root, dir: &str, top: bool, observed: &mut Observed) -> Result<(
         match root.stat(&path)?.map(|stat| stat.kind) {
             Some(FileType::Symlink) => {
                 let target = root.read_link(&path)?;
+                more([path.as_str()], root, observed)?;
                 observed.unit_links.insert(path, target);
             }
             Some(FileType::Directory) if top && is_link_dir(&name) => links(root, &path, false, observed)?,

@@ -133,6 +133,7 @@ impl World<'_> {
             .cloned()
             .collect();
         self.touched.extend(known.into_iter().map(|place| (place, None)));
+        self.touched.insert(path.to_owned(), None);
     }
 
     fn content(&self, path: &str, base: &Base, append: &[Resource]) -> Content {
@@ -194,7 +195,11 @@ pub fn of_node(node: &Node) -> Expected {
 /// owners known by name only are looked up among the observed.
 pub fn apply(expectation: &Expectation, observed: &Observed) -> Nodes {
     let mut nodes = observed.nodes.clone();
-    for (path, expected) in expectation {
+    let is_hard =
+        |node: &Option<Expected>| node.as_ref().is_some_and(|node| matches!(node.shape, Shape::HardLink(_)));
+    let (hard, plain): (Vec<_>, Vec<_>) = expectation.iter().partition(|(_, node)| is_hard(node));
+    // Hard links last: what they are names of must be known.
+    for (path, expected) in plain.into_iter().chain(hard) {
         match expected {
             None => drop(nodes.remove(path)),
             Some(expected) => {

@@ -69,6 +69,7 @@ pub(super) fn plan(draft: &mut Draft<'_>, world: &mut Nodes, mounts: &Mounts) {
         }
         resolved.push(Entry { origin, path: place, wanted });
     }
+    refuse_below_files(draft, &resolved);
     // A file system that is not mounted yet hides what is observed below its mount point.
     for path in mounts.fresh() {
         forget_below(world, path);
@@ -79,6 +80,25 @@ pub(super) fn plan(draft: &mut Draft<'_>, world: &mut Nodes, mounts: &Mounts) {
             Wanted::Directory(node) => directory(draft, world, &entry.origin, entry.path, node),
             Wanted::File(node) => file(draft, world, &entry.origin, entry.path, node),
             Wanted::Link(node) => link(draft, world, &entry.origin, entry.path, node),
+        }
+    }
+}
+
+/// Refuses entries below the place of a file or link of the same config.
+fn refuse_below_files(draft: &mut Draft<'_>, entries: &[Entry<'_>]) {
+    let solid: BTreeMap<&str, &Entry<'_>> = entries
+        .iter()
+        .filter(|entry| !matches!(entry.wanted, Wanted::Directory(_)))
+        .map(|entry| (entry.path.as_str(), entry))
+        .collect();
+    for entry in entries {
+        let mut above = entry.path.as_str();
+        while let Some((parent, _)) = above.rsplit_once('/') {
+            above = parent;
+            if let Some(other) = solid.get(above) {
+                let message = format!("{} is below {}, which is no directory", entry.path, other.path);
+                draft.refuse(&format!("{}.path", entry.origin), message, "keep one of the two entries");
+            }
         }
     }
 }
@@ -277,6 +297,10 @@ fn link(draft: &mut Draft<'_>, world: &mut Nodes, origin: &str, path: String, no
                 "name a file",
             );
         };
+        if place == path {
+            let message = format!("{target} is the link itself");
+            return draft.refuse(&format!("{origin}.target"), message, "name another file");
+        }
         match world.get(&place).map(|node| &node.kind) {
             None => {
                 let message = format!("{target} does not exist, so it cannot get another name");

@@ -167,7 +167,7 @@ fn file(
 }
 
 /// The text that a file will have, where it is at hand and is text.
-fn text(path: &str, base: &Base, append: &[Resource], observed: &Observed) -> Option<String> {
+pub(crate) fn text(path: &str, base: &Base, append: &[Resource], observed: &Observed) -> Option<String> {
     let of = |resource: &Resource| String::from_utf8(resource.at_hand().ok()??).ok();
     let mut text = match base {
         Base::Empty => String::new(),

@@ -243,7 +243,7 @@ pub(crate) fn mode(path: &Path) -> u32 {
 }
 
 /// Trees have files of root. Who is not root starts the test again as root of a user namespace.
-fn be_root() {
+pub(crate) fn be_root() {
     use std::os::unix::process::CommandExt as _;
     if !rustix::process::getuid().is_root() {
         let mut again = std::process::Command::new("unshare");

@@ -1,6 +1,7 @@
 //! Provisioning of temporary trees, with real servers on loopback.
 
 mod apply;
+mod day2;
 mod docs;
 mod drives;
 mod errors;
