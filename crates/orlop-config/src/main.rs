@@ -10,8 +10,8 @@ mod input;
 mod lsp_verb;
 mod names;
 mod pages;
-mod schema;
 mod plan;
+mod schema;
 mod transpile;
 mod validate;
 

@@ -98,7 +98,7 @@ pub(super) fn look(
             fs.device = String::new();
         }
         let found = observe::observe(&of_tree, None, &root, &nowhere, &programs);
-        observed = merged(observed, found.map_err(|error| system(error.into()))?);
+        observed.merge(found.map_err(|error| system(error.into()))?);
         assume_disks(config, &mut observed, &mut notes);
     }
     if image.is_none() {
@@ -106,26 +106,6 @@ pub(super) fn look(
     }
     own_to_root(&mut observed);
     Ok(Machine { observed, declared: None, notes })
-}
-
-/// Two looks at one tree.
-fn merged(mut a: Observed, b: Observed) -> Observed {
-    a.nodes.extend(b.nodes);
-    a.read_only.extend(b.read_only);
-    a.users.extend(b.users);
-    a.groups.extend(b.groups);
-    a.units.extend(b.units);
-    a.unit_links.extend(b.unit_links);
-    a.devices.extend(b.devices);
-    a.programs.extend(b.programs);
-    a.defaults.extend(b.defaults);
-    a.texts.extend(b.texts);
-    a.vendor_units.extend(b.vendor_units);
-    a.children.extend(b.children);
-    if a.preset.is_empty() {
-        a.preset = b.preset;
-    }
-    a
 }
 
 /// Makes what a first boot finds: the image's `/usr/etc` as `/etc`, its units, the links at the top.

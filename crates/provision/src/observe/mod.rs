@@ -185,6 +185,30 @@ impl Observed {
     }
 }
 
+impl Observed {
+    /// Adds another look at the same machine.
+    pub fn merge(&mut self, other: Self) {
+        self.nodes.extend(other.nodes);
+        self.read_only.extend(other.read_only);
+        self.users.extend(other.users);
+        self.groups.extend(other.groups);
+        self.units.extend(other.units);
+        self.unit_links.extend(other.unit_links);
+        self.devices.extend(other.devices);
+        self.programs.extend(other.programs);
+        self.defaults.extend(other.defaults);
+        self.texts.extend(other.texts);
+        self.vendor_units.extend(other.vendor_units);
+        self.children.extend(other.children);
+        if self.preset.is_empty() {
+            self.preset = other.preset;
+        }
+        if self.crypttab.is_none() {
+            self.crypttab = other.crypttab;
+        }
+    }
+}
+
 /// Looks at the machine as far as `config` is about it.
 ///
 /// # Errors
