@@ -142,7 +142,7 @@ fn change(
             true => Some(look_and_plan(wanted, Progress::Mounted, env)?),
             false => None,
         };
-        *steps += files(wanted, again.as_ref().unwrap_or(looked), env, events)?;
+        *steps += files_phase(wanted, again.as_ref().unwrap_or(looked), env, events)?;
         Ok(())
     })?;
     crate::phase(Phase::Umount, clock, events, |events| {
@@ -152,7 +152,7 @@ fn change(
 }
 
 /// The files phase, and the record of what it wrote: day 2 starts from it.
-fn files(
+fn files_phase(
     wanted: &FinalConfig,
     (plan, observed): &(Plan, Observed),
     env: &mut Env<'_>,
@@ -213,7 +213,7 @@ pub fn disks(wanted: &FinalConfig, env: &mut Env<'_>, events: Events<'_>) -> Res
 /// # Errors
 /// As [`provision`].
 pub fn files(wanted: &FinalConfig, env: &mut Env<'_>, events: Events<'_>) -> Result<usize, Error> {
-    let plan = look_and_plan_phases(wanted, Progress::Mounted, &[Phase::Files], env)?;
+    let (plan, _) = look_and_plan_phases(wanted, Progress::Mounted, &[Phase::Files], env)?;
     for warning in &plan.warnings {
         events(Event::Warning(Phase::Files, warning.clone()));
     }

@@ -149,6 +149,7 @@ impl Place {
             boot_id: String::new(),
             options,
             keys: std::collections::BTreeMap::new(),
+            mount_points_made: Default::default(),
         };
         let done = work(&mut env);
         if let Some(esp) = esp {

@@ -103,6 +103,7 @@ impl Small {
             boot_id: "boot".into(),
             options: provision::execute::Options::default(),
             keys: BTreeMap::new(),
+            mount_points_made: Default::default(),
         };
         work(&mut env)
     }
