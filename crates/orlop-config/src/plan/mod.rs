@@ -8,7 +8,7 @@ use std::process::ExitCode;
 use butane::{Folder, Options};
 use cli::{Error, Format, Kind};
 use provision::day2::{Permission, foretell, plan_change};
-use provision::fetch::documents::SourceMap;
+use provision::fetch::documents::{SourceMap, decode_source_maps};
 use provision::fetch::read_config;
 use provision::fetch::resource::Net;
 use provision::fetch::source::Raw;
@@ -138,13 +138,13 @@ fn transpiled(input: Input, args: &Args) -> Result<(Raw, Vec<SourceMap>), Error>
     let output = butane::transpile(&bytes, &options).map_err(|report| {
         Error::message(Kind::Config, format!("{name} is refused")).details(report.to_string())
     })?;
-    let map = SourceMap {
+    let map = butane::map::encode(&[butane::Source {
         config_sha256: Sha256::digest(&output.json).iter().map(|byte| format!("{byte:02x}")).collect(),
         file: name.clone(),
         text: String::from_utf8_lossy(&bytes).into_owned(),
-        paths: output.map.paths().map(|(path, position)| (path.to_owned(), position)).collect(),
-    };
-    Ok((Raw { name, bytes: output.json }, vec![map]))
+        map: output.map,
+    }]);
+    Ok((Raw { name, bytes: output.json }, decode_source_maps(&map)))
 }
 
 fn refused(error: &provision::Error) -> Error {
