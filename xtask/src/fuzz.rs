@@ -2,6 +2,7 @@
 
 use std::path::Path;
 use std::process::Command;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use anyhow::{Context, Result};
 
@@ -35,10 +36,25 @@ pub(crate) fn run(args: &Args) -> Result<()> {
             .env("CARGO_TARGET_DIR", &build)
             .env("RUSTFLAGS", COVERAGE),
     )?;
-    for name in &names {
-        fuzz(&folder, &build.join(TARGET).join("release").join(name), name, args.seconds)?;
-    }
-    Ok(())
+    let programs = build.join(TARGET).join("release");
+    side_by_side(&names, |name| fuzz(&folder, &programs.join(name), name, args.seconds))
+}
+
+/// Runs `work` over the names on as many threads as the host has processors; the first failure counts, and no further
+/// name is begun after it.
+fn side_by_side(names: &[String], work: impl Fn(&str) -> Result<()> + Sync) -> Result<()> {
+    let next = AtomicUsize::new(0);
+    let threads = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    let run = || {
+        while let Some(name) = names.get(next.fetch_add(1, Ordering::Relaxed)) {
+            work(name).inspect_err(|_| next.store(names.len(), Ordering::Relaxed))?;
+        }
+        Ok(())
+    };
+    std::thread::scope(|scope| {
+        let threads: Vec<_> = (0..threads).map(|_| scope.spawn(run)).collect();
+        threads.into_iter().try_for_each(|thread| thread.join().expect("a fuzz thread does not panic"))
+    })
 }
 
 /// One target: committed seeds first, what it finds goes to the target folder, a crash is kept there and named.
@@ -75,5 +91,22 @@ fn all(folder: &Path) -> Result<Vec<String>> {
 
 /// As CI runs them: all, for some seconds each.
 pub(crate) fn run_some() -> Result<()> {
-    run(&Args { targets: Vec::new(), seconds: 5 })
+    run(&Args { targets: Vec::new(), seconds: 3 })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_name_is_worked_on_once_and_a_failure_counts() {
+        let names: Vec<String> = (0..50).map(|n| n.to_string()).collect();
+        let seen = std::sync::Mutex::new(Vec::new());
+        side_by_side(&names, |name| Ok(seen.lock().unwrap().push(name.to_owned()))).unwrap();
+        let mut seen = seen.into_inner().unwrap();
+        seen.sort_by_key(|name| name.parse::<u32>().unwrap());
+        assert_eq!(seen, names);
+        let failed = side_by_side(&names, |name| if name == "7" { anyhow::bail!("seven") } else { Ok(()) });
+        assert_eq!(failed.unwrap_err().to_string(), "seven");
+    }
 }

@@ -79,7 +79,7 @@ fn unreachable_url(lab: &Lab) -> TestResult {
     gives_up(lab, "vm_unreachable_url_named", &butane(text)?, |session, words| {
         holds("cause", words, "http://10.0.2.2:9/nothing-here")?;
         holds("place", words, "test.bu:")?;
-        holds("excerpt", words, "- path: /etc/x")?;
+        holds("excerpt", words, "source: http://10.0.2.2:9/nothing-here")?;
         holds("console", &session.console(), "still trying http://10.0.2.2:9/nothing-here")
     })
 }
