@@ -3,7 +3,7 @@
 use anyhow::{Result, bail};
 
 use crate::run::{cargo, run as run_command};
-use crate::setup;
+use crate::{image, setup};
 
 /// Options of `bench`; what follows `--` goes to the benchmark.
 #[derive(clap::Args)]
@@ -18,6 +18,7 @@ pub(crate) struct Args {
 
 /// (name, crate that holds it as an example called `bench-NAME`, what it compares).
 const BENCHES: &[(&str, &str, &str)] = &[
+    ("boot", "vm", "a first boot of our image against a stock Debian trixie, same QEMU"),
     ("erofs", "erofs", "size and CPU time of an EROFS image against mkfs.erofs -zlz4hc"),
     ("orun", "oci-runtime", "`run` of true against crun, same bundle"),
 ];
@@ -28,6 +29,9 @@ fn run_named(name: &str, package: &str, rest: &[String]) -> Result<()> {
     let example = format!("bench-{name}");
     let mut bench =
         cargo(&["run", "--quiet", "--release", "--package", package, "--example", &example, "--"]);
+    if name == "boot" {
+        bench.env("ORLOP_IMAGE_DIR", image::build(false)?);
+    }
     run_command(bench.args(rest).env("ORLOP_SDK", sdk.root()))
 }
 

@@ -102,7 +102,11 @@ mod tests {
     fn every_name_is_worked_on_once_and_a_failure_counts() {
         let names: Vec<String> = (0..50).map(|n| n.to_string()).collect();
         let seen = std::sync::Mutex::new(Vec::new());
-        side_by_side(&names, |name| Ok(seen.lock().unwrap().push(name.to_owned()))).unwrap();
+        side_by_side(&names, |name| {
+            seen.lock().unwrap().push(name.to_owned());
+            Ok(())
+        })
+        .unwrap();
         let mut seen = seen.into_inner().unwrap();
         seen.sort_by_key(|name| name.parse::<u32>().unwrap());
         assert_eq!(seen, names);
