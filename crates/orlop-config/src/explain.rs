@@ -3,9 +3,8 @@
 use std::process::ExitCode;
 
 use cli::{Error, Format, Kind};
+use orlop_config::pages;
 use serde::Serialize;
-
-use crate::pages;
 
 /// What `explain` takes.
 #[derive(Debug, clap::Args)]

@@ -2,10 +2,9 @@
 
 use ignition_spec::excerpt::{Columns, excerpt};
 use ignition_spec::{Entry, Severity};
+use orlop_config::pages;
 use serde::Serialize;
 use serde_json::{Value, json};
-
-use crate::pages;
 
 /// What was found about one file.
 #[derive(Debug, Serialize)]

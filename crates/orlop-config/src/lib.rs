@@ -1,6 +1,8 @@
-//! The language server of `orlop-config`, as a library so that it can be tested and fuzzed without a process.
+//! The parts of `orlop-config` that are tested and fuzzed without a process: the language server, packing.
 
 pub mod lsp;
+pub mod pack;
+pub mod pages;
 pub mod views;
 
 /// Fuzz entries.

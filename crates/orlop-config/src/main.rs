@@ -9,7 +9,7 @@ mod forms;
 mod input;
 mod lsp_verb;
 mod names;
-mod pages;
+mod pack_verb;
 mod plan;
 mod schema;
 mod transpile;
@@ -43,6 +43,8 @@ enum Verb {
     Explain(explain::Args),
     /// Print the JSON Schema of a kind of config
     Schema(schema::Args),
+    /// Make a config smaller, or tell which platforms take it
+    Pack(pack_verb::Args),
     /// Serve an editor over standard input and output (LSP)
     Lsp,
     /// Show everything that a config would change, and change nothing
@@ -65,6 +67,7 @@ fn main() -> ExitCode {
         Verb::Transpile(args) => transpile::run(&args),
         Verb::Explain(args) => explain::run(global.plain(), &args),
         Verb::Schema(args) => schema::run(&args),
+        Verb::Pack(args) => pack_verb::run(global.plain(), &args),
         Verb::Lsp => lsp_verb::run(),
         Verb::Plan(args) => plan::run(global.plain(), &args),
     })

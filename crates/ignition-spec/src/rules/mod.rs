@@ -11,8 +11,6 @@ pub mod systemd;
 pub mod text;
 pub mod volumes;
 
-use std::fmt::Write as _;
-
 use crate::report::Rule;
 
 /// What there is to say about a rule.
@@ -44,23 +42,6 @@ pub fn pages() -> impl Iterator<Item = &'static Page> {
 /// The page of the rule `code`.
 pub fn page(code: &str) -> Option<&'static Page> {
     pages().find(|page| page.rule.code == code)
-}
-
-impl Page {
-    /// The page as Markdown. `language` is that of the examples: `json` or `yaml`.
-    pub fn markdown(&self, language: &str) -> String {
-        let Rule { code, text } = self.rule;
-        let mut out = format!("# {code}\n\n`{text}`\n\n{} {}\n", self.what.trim(), self.why);
-        if !self.allowed.is_empty() {
-            let _ = write!(out, "\nAllowed: {}.\n", self.allowed);
-        }
-        for (title, example) in [("Wrong", self.wrong), ("Mended", self.mended)] {
-            if !example.is_empty() {
-                let _ = write!(out, "\n## {title}\n\n```{language}\n{}\n```\n", example.trim_end());
-            }
-        }
-        out
-    }
 }
 
 /// Declares rules and their pages. An example is `top BODY` (keys beside `ignition` in a config of the newest stable

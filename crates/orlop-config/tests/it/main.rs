@@ -1,6 +1,9 @@
 //! The programs as users run them.
+#![allow(clippy::print_stderr, reason = "tests say what they skip and measure")]
 
 mod lsp;
+mod pack;
+mod pages;
 mod plan;
 mod schema;
 

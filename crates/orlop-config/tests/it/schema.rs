@@ -1,5 +1,4 @@
 //! Schemas of Butane's variants against the verdict tables.
-#![allow(clippy::print_stderr, reason = "tests say what they skip and measure")]
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
