@@ -83,10 +83,15 @@ fn judge(input: &Input, args: &Args) -> (Report, bool) {
     let folder = args.files_dir.as_ref().map(Folder::new);
     let files = folder.as_ref().map(|folder| folder as &dyn butane::Files);
     let options = Options { files, strict: args.strict, ..Options::default() };
-    match butane::read(&input.bytes, &options) {
+    // A machine reads the Ignition part alone; whoever asks here may want the MachineConfig.
+    let result = match butane::read(&input.bytes, &options) {
+        Ok(document) if document.transpiled.is_none() => Ok(document.parsed.report),
+        Err(report) if !butane::is_butane(&input.bytes) => Err(report),
+        _ => butane::transpile(&input.bytes, &options).map(|output| output.report),
+    };
+    match result {
         Err(report) => (report, false),
-        Ok(document) => {
-            let report = document.transpiled.map_or(document.parsed.report, |output| output.report);
+        Ok(report) => {
             let valid = !args.strict || report.is_empty();
             (report, valid)
         }

@@ -337,7 +337,7 @@ const EXAMPLES: &[Example] = &[
     example(
         "machineconfig-file-headers",
         "Nothing is fetched, so no headers are sent.",
-        "machineconfig 4.19.0\nstorage:\n  files:\n    - path: /etc/motd\n      contents:\n        source: https://example.com/motd\n        http_headers:\n          - name: X-Key\n            value: k\n",
+        "machineconfig 4.19.0\nstorage:\n  files:\n    - path: /etc/motd\n      contents:\n        source: data:,Hello\n        http_headers:\n          - name: X-Key\n            value: k\n",
         "machineconfig 4.19.0\nstorage:\n  files:\n    - path: /etc/motd\n      contents:\n        inline: Hello\n",
     ),
     example(

@@ -320,3 +320,12 @@ fn upstreams_tables_are_answered_line_by_line() {
         );
     }
 }
+
+/// A MachineConfig is judged as one, though a machine would read its Ignition part alone.
+#[test]
+fn validate_knows_the_rules_of_machineconfigs() {
+    let text = "variant: openshift\nversion: 4.19.0\nmetadata:\n  name: a\n";
+    let output = run("orlop-config", &["validate", "-"], text);
+    assert_eq!(output.status.code(), Some(3));
+    assert!(out(&output).contains("[machineconfig-role]"), "{}", out(&output));
+}
