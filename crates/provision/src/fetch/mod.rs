@@ -1,5 +1,6 @@
 //! The config: found, fetched, read, merged, validated.
 
+pub mod cloud;
 pub mod data_url;
 pub mod documents;
 pub mod read;
@@ -13,7 +14,7 @@ use ignition_spec::Config;
 
 use crate::error::{Error, Problem};
 use crate::event::{Event, Events, Phase};
-use crate::net::http::HttpSettings;
+use crate::net::http::{HttpSettings, Identity};
 use crate::platform::{self, Machine};
 use documents::{Documents, SourceMap, decode_source_maps};
 use render::Renderer;
@@ -76,7 +77,8 @@ fn fetch_inner(env: &mut FetchEnv<'_>, events: Events<'_>) -> Result<FinalConfig
     };
     let mut base = env.sources.base().map_err(failed)?;
     let user = found(env, &mut base, &mut *events).map_err(failed)?;
-    let mut renderer = Renderer::new(&mut env.net, &maps, events);
+    let identity = Identity::of_platform(env.sources.platform());
+    let mut renderer = Renderer::new(&mut env.net, identity, &maps, events);
     let mut base_config = render::Rendered::empty();
     for raw in base {
         renderer.say(format!("base config {}", raw.name));

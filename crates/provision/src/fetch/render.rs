@@ -12,7 +12,7 @@ use super::source::Raw;
 use super::{ACCEPT_CONFIG, FinalConfig, say};
 use crate::error::{Error, Problem};
 use crate::event::{Event, Phase};
-use crate::net::http::HttpSettings;
+use crate::net::http::{HttpSettings, Identity};
 use crate::net::proxy::Proxies;
 use crate::place::Place;
 
@@ -48,13 +48,19 @@ impl Rendered {
 /// Fetches and merges.
 pub(crate) struct Renderer<'r, 'n> {
     net: &'r mut Net<'n>,
+    identity: Identity,
     maps: &'r [SourceMap],
     events: &'r mut dyn FnMut(Event),
 }
 
 impl<'r, 'n> Renderer<'r, 'n> {
-    pub(crate) fn new(net: &'r mut Net<'n>, maps: &'r [SourceMap], events: &'r mut dyn FnMut(Event)) -> Self {
-        Self { net, maps, events }
+    pub(crate) fn new(
+        net: &'r mut Net<'n>,
+        identity: Identity,
+        maps: &'r [SourceMap],
+        events: &'r mut dyn FnMut(Event),
+    ) -> Self {
+        Self { net, identity, maps, events }
     }
 
     pub(crate) fn say(&mut self, text: String) {
@@ -63,15 +69,20 @@ impl<'r, 'n> Renderer<'r, 'n> {
 
     /// Reads and renders a document at hand.
     pub(crate) fn document(&mut self, raw: &Raw) -> Result<Rendered, Error> {
-        self.render(raw, &HttpSettings::default(), 0)
+        self.render(raw, &self.plain(), 0)
     }
 
     /// Fetches and renders a document.
     pub(crate) fn url(&mut self, url: &str) -> Result<Rendered, Error> {
         let resource = Resource { source: url.to_owned(), ..Resource::default() };
-        let settings = HttpSettings::default();
+        let settings = self.plain();
         let bytes = self.fetch(&resource, &settings, None)?;
         self.render(&Raw { name: url.to_owned(), bytes }, &settings, 0)
+    }
+
+    /// Settings of no config.
+    fn plain(&self) -> HttpSettings {
+        HttpSettings { identity: self.identity, ..HttpSettings::default() }
     }
 
     /// Validates the whole and works out how its resources are to be fetched.
@@ -193,6 +204,7 @@ impl<'r, 'n> Renderer<'r, 'n> {
                 no_proxy: ignition.proxy.no_proxy.clone(),
             },
             authorities: Vec::new(),
+            identity: self.identity,
         };
         for (index, authority) in ignition.security.tls.certificate_authorities.iter().enumerate() {
             let place = documents.place(&format!("$.ignition.security.tls.certificateAuthorities.{index}"));

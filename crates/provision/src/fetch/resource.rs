@@ -9,15 +9,18 @@ use std::io::{self, Read, Seek, SeekFrom, Write};
 use flate2::read::MultiGzDecoder;
 use serde::{Deserialize, Serialize};
 
+use super::cloud::{self, CloudError};
 use super::data_url::{self, DataUrlError};
 use super::spool::Spool;
 use super::verify::{Hashing, Verifier, VerifyError};
 use crate::event::{Event, Phase};
 use crate::net::Clock;
 use crate::net::http::{Client, HttpError, HttpSettings, Request};
+use crate::net::retry::{GaveUp, consume_body, persist};
+use crate::net::tftp::{self, TftpError};
 
-/// Schemes of the spec that are not fetched yet, for the refusal.
-const SCHEMES_LATER: [&str; 5] = ["tftp", "s3", "arn", "gs", "azblob"];
+/// Schemes that are fetched: those of the spec.
+pub const SCHEMES: [&str; 7] = ["http", "https", "tftp", "s3", "arn", "gs", "data"];
 
 /// A resource of the config.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -56,6 +59,12 @@ pub enum ResourceError {
     /// HTTP failed for good.
     #[error(transparent)]
     Http(#[from] HttpError),
+    /// TFTP failed for good.
+    #[error(transparent)]
+    Tftp(#[from] TftpError),
+    /// An object of a cloud cannot be asked for.
+    #[error(transparent)]
+    Cloud(#[from] CloudError),
     /// The content is not what the config says.
     #[error("{url}: {error}")]
     Verify {
@@ -96,10 +105,7 @@ impl ResourceError {
     /// What the user can do.
     pub fn hint(&self) -> Option<String> {
         match self {
-            Self::Scheme { scheme } if SCHEMES_LATER.contains(&scheme.as_str()) => {
-                Some("the scheme is part of the spec and not supported yet: use https, http or data".into())
-            }
-            Self::Scheme { .. } => Some("use https, http or data".into()),
+            Self::Scheme { .. } => Some(format!("use one of {}", SCHEMES.join(", "))),
             Self::Verify { error: VerifyError::Mismatch { .. }, .. } => {
                 Some("the digest is over the decompressed content; correct it, or the file at the URL".into())
             }
@@ -196,6 +202,8 @@ pub struct Net<'a> {
     pub bring_up: BringUp<'a>,
     /// What was fetched before it was wanted.
     pub spool: Spool,
+    /// Credentials of the cloud.
+    pub(crate) known: cloud::Known,
     is_up: bool,
 }
 
@@ -211,7 +219,14 @@ impl std::fmt::Debug for Net<'_> {
 impl<'a> Net<'a> {
     /// A network that is not up yet.
     pub fn new(client: Client, clock: &'a dyn Clock, bring_up: BringUp<'a>) -> Self {
-        Self { client, clock, bring_up, spool: Spool::default(), is_up: false }
+        Self {
+            client,
+            clock,
+            bring_up,
+            spool: Spool::default(),
+            known: cloud::Known::default(),
+            is_up: false,
+        }
     }
 
     /// Fetches and verifies a resource and keeps it for [`Net::copy`]. Says how long it is and where it is kept;
@@ -271,16 +286,51 @@ impl<'a> Net<'a> {
                 let bytes = data_url::decode(&resource.source)?;
                 return resource.pass(&mut bytes.as_slice(), sink);
             }
-            "http" | "https" => {}
+            known if SCHEMES.contains(&known) => {}
             _ => return Err(ResourceError::Scheme { scheme }),
         }
         let url = resource.source.clone();
-        self.up(&url).map_err(|why| ResourceError::Network { url: url.clone(), why })?;
-        let request = Request { url, headers: resource.headers.clone(), accept, ..Request::default() };
+        self.up(&url).map_err(|why| ResourceError::Network { url, why })?;
+        if scheme == "tftp" {
+            return self.by_tftp(resource, settings, sink, phase, events);
+        }
+        let started = self.clock.elapsed();
+        loop {
+            let ready = cloud::prepare(self, resource, settings, accept, phase, events)?;
+            let left =
+                settings.total_timeout.map(|total| total.saturating_sub(self.clock.elapsed() - started));
+            // What is signed for a while is made anew when that is over and the config allows more.
+            let round = match (ready.fresh_for, left) {
+                (Some(fresh), left) if left.is_none_or(|left| left > fresh) => Some(fresh),
+                _ => None,
+            };
+            let limited = HttpSettings { total_timeout: round.or(left), ..settings.clone() };
+            match self.by_http(&ready.request, &limited, resource, sink, phase, events) {
+                Err(ResourceError::Http(HttpError::TimedOut { .. })) if round.is_some() => {}
+                Err(ResourceError::Http(HttpError::Status { url, status })) if ready.instead.is_some() => {
+                    let text = format!("{url}: the server answers {status}; asking without credentials");
+                    events(Event::Step(phase, text));
+                    let Some(plain) = ready.instead else { unreachable!("it was there above") };
+                    return self.by_http(&plain, settings, resource, sink, phase, events);
+                }
+                result => return result,
+            }
+        }
+    }
+
+    fn by_http(
+        &mut self,
+        request: &Request,
+        settings: &HttpSettings,
+        resource: &Resource,
+        sink: &mut dyn Sink,
+        phase: Phase,
+        events: &mut dyn FnMut(Event),
+    ) -> Result<(), ResourceError> {
         let mut retrying = |retry| events(Event::Retry(phase, retry));
         // The errors of our own making pass the client as they are; a broken connection makes it try again.
         let mut refused = None;
-        let result = self.client.get(&request, settings, self.clock, &mut retrying, |body| {
+        let result = self.client.get(request, settings, self.clock, &mut retrying, |body| {
             sink.restart()?;
             resource.pass(body, sink).map_err(|error| {
                 refused = Some(error);
@@ -290,6 +340,39 @@ impl<'a> Net<'a> {
         match (result, refused) {
             (Err(HttpError::Content { .. }), Some(error)) => Err(error),
             (result, _) => Ok(result?),
+        }
+    }
+
+    fn by_tftp(
+        &mut self,
+        resource: &Resource,
+        settings: &HttpSettings,
+        sink: &mut dyn Sink,
+        phase: Phase,
+        events: &mut dyn FnMut(Event),
+    ) -> Result<(), ResourceError> {
+        let url = &resource.source;
+        let mut retrying = |retry| events(Event::Retry(phase, retry));
+        let mut refused = None;
+        let names = &self.client.names;
+        let result = persist(url, settings.total_timeout, self.clock, &mut retrying, |left| {
+            let transfer = tftp::open(url, names, left)?;
+            let mut consume = |body: &mut dyn Read| {
+                sink.restart()?;
+                resource.pass(body, sink).map_err(|error| {
+                    refused = Some(error);
+                    io::Error::other("refused")
+                })
+            };
+            consume_body(transfer, &mut consume, |source| TftpError::Content { url: url.clone(), source })
+        });
+        match (result, refused) {
+            (Ok(()), _) => Ok(()),
+            (Err(GaveUp::Final(TftpError::Content { .. })), Some(error)) => Err(error),
+            (Err(GaveUp::Final(error)), _) => Err(error.into()),
+            (Err(GaveUp::TimedOut { attempts, seconds, why }), _) => {
+                Err(TftpError::TimedOut { url: url.clone(), attempts, seconds, why }.into())
+            }
         }
     }
 }

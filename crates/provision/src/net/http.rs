@@ -4,7 +4,6 @@
 //! until the config's `timeouts.httpTotal` (the spec's `ignition.timeouts`). Every other answer is final. Headers of
 //! the config go to the server it names only: they are dropped on a redirect.
 
-use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::io::{self, Read};
 use std::path::PathBuf;
@@ -17,12 +16,10 @@ use ureq::unversioned::transport::DefaultConnector;
 
 use super::dial::{Dial, Dialer};
 use super::proxy::Proxies;
+pub use super::retry::{BACKOFF_FIRST, BACKOFF_MAX, Retry};
+use super::retry::{Failed, GaveUp, consume_body, persist};
 use super::{Clock, Names};
 
-/// First wait before another attempt; upstream's value.
-pub const BACKOFF_FIRST: Duration = Duration::from_millis(200);
-/// Longest wait before another attempt; upstream's value.
-pub const BACKOFF_MAX: Duration = Duration::from_secs(5);
 /// Default of `timeouts.httpResponseHeaders`.
 pub const HEADERS_TIMEOUT: Duration = Duration::from_secs(10);
 /// A body that stalls this long counts as a broken connection.
@@ -43,6 +40,34 @@ pub struct HttpSettings {
     pub proxies: Proxies,
     /// `security.tls.certificateAuthorities`: PEM bundles trusted beside the machine's.
     pub authorities: Vec<Vec<u8>>,
+    /// Whose services around the machine give credentials.
+    pub identity: Identity,
+}
+
+/// The cloud around the machine, as `ignition.platform.id` names it: where credentials for its storage are had.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Identity {
+    /// None that is known.
+    #[default]
+    None,
+    /// Amazon EC2: the instance's role.
+    Aws,
+    /// Google Compute Engine: the instance's service account.
+    Gcp,
+    /// Microsoft Azure: the machine's managed identity.
+    Azure,
+}
+
+impl Identity {
+    /// Of a platform.
+    pub fn of_platform(name: &str) -> Self {
+        match name {
+            "aws" => Self::Aws,
+            "gcp" => Self::Gcp,
+            "azure" => Self::Azure,
+            _ => Self::None,
+        }
+    }
 }
 
 /// What is asked of the server.
@@ -79,19 +104,6 @@ pub struct Request {
     pub retry: &'static [u16],
     /// How the server is reached.
     pub dial: Dial,
-}
-
-/// Another attempt is going to be made.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Retry {
-    /// The URL.
-    pub url: String,
-    /// Number of the attempt that failed, from 1.
-    pub attempt: u32,
-    /// Why it failed.
-    pub why: String,
-    /// Time until the next.
-    pub wait: Duration,
 }
 
 /// Why nothing was fetched.
@@ -167,6 +179,16 @@ pub enum HttpError {
 }
 
 impl HttpError {
+    /// The error of attempts that were given up.
+    pub(crate) fn of(url: &str, gave_up: GaveUp<Self>) -> Self {
+        match gave_up {
+            GaveUp::Final(error) => error,
+            GaveUp::TimedOut { attempts, seconds, why } => {
+                Self::TimedOut { url: url.to_owned(), attempts, seconds, why }
+            }
+        }
+    }
+
     /// Whether the server says that there is no such thing.
     pub fn is_missing(&self) -> bool {
         matches!(self, Self::Status { status: 404, .. })
@@ -195,10 +217,7 @@ impl Answer {
 }
 
 /// How one attempt failed.
-enum Failure {
-    Transient(String),
-    Final(HttpError),
-}
+type Failure = Failed<HttpError>;
 
 /// The client: the machine's part of a fetch. What a config adds is in [`HttpSettings`].
 #[derive(Debug, Clone, Default)]
@@ -227,32 +246,11 @@ impl Client {
         retrying: &mut dyn FnMut(Retry),
         mut consume: impl FnMut(&mut dyn Read) -> io::Result<T>,
     ) -> Result<T, HttpError> {
-        let started = clock.elapsed();
         let tls = self.tls(&request.url, settings)?;
-        let mut wait = BACKOFF_FIRST;
-        for attempt in 1.. {
-            let left = settings.total_timeout.map(|total| total.saturating_sub(clock.elapsed() - started));
-            let why = match self.attempt(request, settings, &tls, left, &mut consume) {
-                Ok(value) => return Ok(value),
-                Err(Failure::Final(error)) => return Err(error),
-                Err(Failure::Transient(why)) => why,
-            };
-            if let Some(total) = settings.total_timeout
-                && clock.elapsed() - started + wait >= total
-            {
-                let seconds = total.as_secs();
-                return Err(HttpError::TimedOut {
-                    url: request.url.clone(),
-                    attempts: attempt,
-                    seconds,
-                    why,
-                });
-            }
-            retrying(Retry { url: request.url.clone(), attempt, why, wait });
-            clock.sleep(wait);
-            wait = (wait * 2).min(BACKOFF_MAX);
-        }
-        unreachable!("attempts are counted without end")
+        let done = persist(&request.url, settings.total_timeout, clock, retrying, |left| {
+            self.attempt(request, settings, &tls, left, &mut consume)
+        });
+        done.map_err(|gave_up| HttpError::of(&request.url, gave_up))
     }
 
     /// One attempt, for callers with a rhythm of their own.
@@ -270,7 +268,7 @@ impl Client {
         self.attempt(request, settings, &tls, settings.total_timeout, &mut consume).map_err(|failure| {
             match failure {
                 Failure::Final(error) => error,
-                Failure::Transient(why) => HttpError::Attempt { url: request.url.clone(), why },
+                Failure::Again(why) => HttpError::Attempt { url: request.url.clone(), why },
             }
         })
     }
@@ -285,7 +283,7 @@ impl Client {
         let response = self.exchange(request, url, true, settings, &tls, settings.total_timeout);
         let response = response.map_err(|failure| match failure {
             Failure::Final(error) => error,
-            Failure::Transient(why) => HttpError::Attempt { url: url.clone(), why },
+            Failure::Again(why) => HttpError::Attempt { url: url.clone(), why },
         })?;
         let text = |value: &ureq::http::HeaderValue| String::from_utf8_lossy(value.as_bytes()).into_owned();
         let headers = response.headers().iter().map(|(name, value)| (name.as_str().to_owned(), text(value)));
@@ -304,7 +302,10 @@ impl Client {
         for redirects in 0..=REDIRECTS_MAX {
             let mut response = self.exchange(request, &url, redirects == 0, settings, tls, left)?;
             match response.status().as_u16() {
-                200..=299 => return read_body(&url, response.body_mut().as_reader(), consume),
+                200..=299 => {
+                    let unusable = |source| HttpError::Content { url: url.clone(), source };
+                    return consume_body(response.body_mut().as_reader(), consume, unusable);
+                }
                 301 | 302 | 303 | 307 | 308 => {
                     let location = response.headers().get("location").and_then(|value| value.to_str().ok());
                     let location = location.ok_or_else(|| {
@@ -316,7 +317,7 @@ impl Client {
                     url = join(&url, location);
                 }
                 status if status >= 500 || request.retry.contains(&status) => {
-                    return Err(Failure::Transient(format!("the server answers {status}")));
+                    return Err(Failure::Again(format!("the server answers {status}")));
                 }
                 status => return Err(Failure::Final(HttpError::Status { url, status })),
             }
@@ -496,38 +497,13 @@ fn failure(url: &str, error: ureq::Error) -> Failure {
         ureq::Error::InvalidProxyUrl => {
             Failure::Final(HttpError::Request { url, why: "the proxy's URL is bad".into() })
         }
-        error => Failure::Transient(error.to_string()),
+        error => Failure::Again(error.to_string()),
     }
 }
 
 /// rustls hands its certificate errors through `io::Error` as `InvalidData`; broken connections have other kinds.
 fn is_certificate_error(error: &io::Error) -> bool {
     error.kind() == io::ErrorKind::InvalidData
-}
-
-fn read_body<T>(
-    url: &str,
-    body: impl Read,
-    consume: &mut dyn FnMut(&mut dyn Read) -> io::Result<T>,
-) -> Result<T, Failure> {
-    let broken = Cell::new(None);
-    let mut reader = Watched { inner: body, broken: &broken };
-    consume(&mut reader).map_err(|source| match broken.take() {
-        Some(why) => Failure::Transient(why),
-        None => Failure::Final(HttpError::Content { url: url.to_owned(), source }),
-    })
-}
-
-/// Remembers that an error came from the connection and not from what the reader's user did with the bytes.
-struct Watched<'a, R> {
-    inner: R,
-    broken: &'a Cell<Option<String>>,
-}
-
-impl<R: Read> Read for Watched<'_, R> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        self.inner.read(buffer).inspect_err(|error| self.broken.set(Some(error.to_string())))
-    }
 }
 
 /// Resolves the `Location` of a redirect (RFC 3986 section 5.2, without dot segments, which servers resolve).

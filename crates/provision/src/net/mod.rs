@@ -4,6 +4,8 @@ pub mod dial;
 pub mod dns;
 pub mod http;
 pub mod proxy;
+pub mod retry;
+pub mod tftp;
 
 use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
@@ -83,6 +85,16 @@ impl Names {
             }
         }
         config
+    }
+}
+
+impl Names {
+    /// The addresses of a host.
+    ///
+    /// # Errors
+    /// As [`DnsConfig::lookup`].
+    pub fn addresses(&self, host: &str) -> Result<Vec<std::net::IpAddr>, dns::DnsError> {
+        self.load().lookup(host)
     }
 }
 

@@ -12,7 +12,7 @@ use super::disks::Mounts;
 use super::{Action, Draft};
 use crate::error::Problem;
 use crate::event::Phase;
-use crate::fetch::resource::{Resource, ResourceError};
+use crate::fetch::resource::{Resource, ResourceError, SCHEMES};
 use crate::fetch::verify::sha256_hex;
 use crate::resolve::{Kind, Node, Nodes, resolve};
 
@@ -275,7 +275,7 @@ fn contents(
 /// The SHA-256 of a resource's content, as far as it can be told without fetching.
 fn check(resource: &Resource) -> Result<Option<String>, ResourceError> {
     match resource.scheme().as_str() {
-        "data" | "http" | "https" => {}
+        known if SCHEMES.contains(&known) => {}
         _ => return Err(ResourceError::Scheme { scheme: resource.scheme() }),
     }
     let told =

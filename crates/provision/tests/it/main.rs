@@ -11,5 +11,6 @@ mod plan;
 mod platforms;
 mod property;
 mod root_disks;
+mod schemes;
 mod server;
 mod stages;
