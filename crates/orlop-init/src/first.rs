@@ -9,7 +9,8 @@ use ignition_spec::Config;
 use provision::fetch::needs_disks;
 use provision::fetch::resource::Net;
 use provision::fetch::source::Sources;
-use provision::net::http::Client;
+use provision::first_boot::{self, Recorder, Target};
+use provision::net::http::{Client, HttpSettings};
 use provision::net::{Names, SystemClock};
 use provision::platform::{Machine, Status};
 use provision::{Durability, Env, Event, FetchEnv, FinalConfig, Options, Root, SystemPrograms};
@@ -43,6 +44,8 @@ const MODPROBE_LIMIT: Duration = Duration::from_secs(60);
 const HOSTS: &str = "/usr/etc/hosts";
 /// For contents that are fetched before disks are changed and are too large for memory.
 const SPOOL: &str = "/run/orlop/spool";
+/// The report of a first boot, for the machine's own programs.
+const REPORT: &str = "/run/orlop/first-boot.json";
 const BOOT_ID: &str = "/proc/sys/kernel/random/boot_id";
 /// Links that only udev makes; others are found by looking at the devices themselves.
 const UDEV_LINKS: [&str; 4] =
@@ -67,14 +70,16 @@ impl First<'_> {
     /// Provisions the machine and stamps it. After a failure the daemons go on, for the screen's shell.
     pub(crate) fn provision(&self, times: &mut Times) -> Result<(), Failure> {
         let daemons = RefCell::new(Daemons::default());
+        let log = RefCell::new(Log::default());
         let mut events = |event: Event| {
             let phase = Phase::Provision(event.phase());
             console::say(phase, event.text());
+            log.borrow_mut().recorder.see(&event);
             if let Event::Done(_, took) = event {
                 times.add(phase, took);
             }
         };
-        let done = self.run(&daemons, &mut events).and_then(|facts| {
+        let done = self.run(&daemons, &log, &mut events).and_then(|facts| {
             let files = Phase::Provision(provision::Phase::Umount);
             stamp::finish(Path::new(SYSROOT), self.begun, self.release, &facts)
                 .map_err(|error| Failure::new(files, &error))
@@ -82,6 +87,10 @@ impl First<'_> {
         // User data are removed behind the stamp only: a boot that is cut short before it needs them again.
         let error = done.as_ref().err().map(|failure| failure.cause.clone());
         self.farewell(&daemons, error.as_deref(), &mut events);
+        if let Err(failure) = &done {
+            log.borrow_mut().recorder.failed_otherwise(&failure.phase.to_string(), &failure.cause);
+        }
+        self.report(&daemons, &log.borrow().clone());
         done?;
         daemons.borrow_mut().stop(Phase::Switch);
         Ok(())
@@ -90,8 +99,13 @@ impl First<'_> {
     fn run(
         &self,
         daemons: &RefCell<Daemons>,
+        log: &RefCell<Log>,
         events: &mut dyn FnMut(Event),
     ) -> Result<serde_json::Value, Failure> {
+        let failure = |error: &provision::Error| {
+            log.borrow_mut().recorder.failed(error);
+            failure(error)
+        };
         load_fw_cfg();
         let clock = SystemClock::new();
         let mut bring_up = |_url: &str| self.bring_up(daemons);
@@ -105,6 +119,7 @@ impl First<'_> {
         let mut env = FetchEnv { sources: sources(self.arguments), net, machine };
         let wanted = provision::fetch_config(&mut env, events).map_err(|error| failure(&error))?;
         drop(env);
+        log.borrow_mut().take(self.arguments, &wanted);
 
         let devices = Devices::default();
         if needs_udev(&wanted.config, &devices) {
@@ -160,6 +175,36 @@ impl First<'_> {
         }
     }
 
+    /// Shows, keeps and sends the report for machines (docs/reference/first-boot-report.md).
+    fn report(&self, daemons: &RefCell<Daemons>, log: &Log) {
+        let phase = Phase::Provision(provision::Phase::Umount);
+        let clock = SystemClock::new();
+        let boot_id = std::fs::read_to_string(BOOT_ID).unwrap_or_default();
+        let platform = sources(self.arguments).platform().to_owned();
+        let report = log.recorder.report(std::time::SystemTime::now(), boot_id.trim(), &platform);
+        console::line(&format!("orlop: report: {}", report.line()));
+        let kept = std::fs::create_dir_all("/run/orlop").and_then(|()| std::fs::write(REPORT, report.text()));
+        if let Err(error) = kept {
+            console::say(phase, format_args!("warning: cannot write {REPORT}: {error}"));
+        }
+        let target = match &log.target {
+            Some(target) => Ok(Some(target.clone())),
+            None => first_boot::target(self.arguments, None),
+        };
+        let target = match target {
+            Ok(Some(target)) => target,
+            Ok(None) => return,
+            Err(why) => return console::say(phase, format_args!("warning: the report is not sent: {why}")),
+        };
+        let mut bring_up = |_url: &str| self.bring_up(daemons);
+        let mut net = Net::new(client(), &clock, &mut bring_up);
+        let mut events = |event: Event| console::say(phase, event.text());
+        match first_boot::post(&mut net, &target, &log.settings, &report, &mut events) {
+            Ok(()) => console::say(phase, format_args!("report sent to {}", target.url)),
+            Err(error) => console::say(phase, format_args!("warning: the report was not taken: {error}")),
+        }
+    }
+
     /// Tells the platform how it went and removes the user data there.
     fn farewell(&self, daemons: &RefCell<Daemons>, error: Option<&str>, events: &mut dyn FnMut(Event)) {
         let clock = SystemClock::new();
@@ -179,6 +224,28 @@ impl First<'_> {
             let failure = Failure::new(Phase::Network, &error);
             failure.cause
         })
+    }
+}
+
+/// What is kept for the report.
+#[derive(Debug, Clone, Default)]
+struct Log {
+    recorder: Recorder,
+    target: Option<Target>,
+    settings: HttpSettings,
+}
+
+impl Log {
+    fn take(&mut self, arguments: &str, wanted: &FinalConfig) {
+        self.recorder.config(wanted.user_config_provided, wanted.documents.names());
+        self.settings = wanted.settings.clone();
+        match first_boot::target(arguments, Some(&wanted.config)) {
+            Ok(target) => self.target = target,
+            Err(why) => {
+                let phase = Phase::Provision(provision::Phase::Fetch);
+                console::say(phase, format_args!("warning: the report will not be sent: {why}"));
+            }
+        }
     }
 }
 

@@ -62,3 +62,22 @@ pub fn kvp_message(bytes: &[u8]) {
 pub fn ovf_environment(bytes: &[u8]) {
     crate::platform::fuzz_ovf(bytes);
 }
+
+/// Packets of TFTP servers.
+pub fn tftp_packet(bytes: &[u8]) {
+    let _ = crate::net::tftp::decode(bytes);
+}
+
+/// Answers of metadata services: credentials and tokens.
+pub fn imds_json(bytes: &[u8]) {
+    let _ = (crate::fetch::cloud::role(bytes), crate::fetch::cloud::bearer(bytes));
+}
+
+/// URLs and ARNs of S3.
+pub fn s3_url(bytes: &[u8]) {
+    if let Ok(url) = std::str::from_utf8(bytes)
+        && let Ok(object) = crate::fetch::cloud::s3::parse(url)
+    {
+        let _ = object.target("us-east-1").url();
+    }
+}

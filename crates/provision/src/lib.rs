@@ -16,7 +16,7 @@
 //! [`observe`](mod@observe) looks at the machine; [`plan`](mod@plan) decides; [`execute`](mod@execute) does; [`run`] is
 //! a whole first boot; [`net`] is HTTP and DNS; [`root`] and [`resolve`] are paths; [`notes`] make an
 //! interrupted first boot safe to run again; [`place`], [`error`] and [`event`] are what people see; [`report`] is the
-//! result file.
+//! result file, [`first_boot`] the report for other machines.
 
 pub mod day2;
 pub mod drive;
@@ -24,6 +24,7 @@ pub mod error;
 pub mod event;
 pub mod execute;
 pub mod fetch;
+pub mod first_boot;
 pub mod fuzz;
 pub mod net;
 pub mod notes;

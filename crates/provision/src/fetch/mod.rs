@@ -250,6 +250,42 @@ pub fn needs_network(config: &Config) -> bool {
         || config.ignition.security.tls.certificate_authorities.iter().any(remote)
 }
 
+/// Why a config needs the network before it can even be merged and carried out, by its first reason: what stage
+/// `fetch-offline` decides. `None` when all of it is at hand.
+pub fn network_reason(config: &Config) -> Option<String> {
+    let references = &config.ignition.config;
+    let merged = references.merge.iter().enumerate();
+    let merged = merged.map(|(index, reference)| (format!("$.ignition.config.merge.{index}"), reference));
+    let replaced = [("$.ignition.config.replace".to_owned(), &references.replace)];
+    let trusted = config.ignition.security.tls.certificate_authorities.iter().enumerate();
+    let trusted =
+        trusted.map(|(index, ca)| (format!("$.ignition.security.tls.certificateAuthorities.{index}"), ca));
+    let mut sections = replaced.into_iter().chain(merged).chain(trusted);
+    let remote = |section: &ignition_spec::config::Resource| {
+        section.source.as_deref().filter(|url| !url.is_empty() && !is_data(url)).map(resource::shorten)
+    };
+    sections
+        .find_map(|(path, section)| Some(format!("{path}: {}", remote(section)?)))
+        .or_else(|| {
+            let (path, resource) = remote_resources(config).into_iter().next()?;
+            Some(format!("{path}: {}", resource.short()))
+        })
+        .or_else(|| {
+            let volumes = config.storage.luks.iter().enumerate();
+            volumes.into_iter().find_map(|(index, luks)| pin_reason(index, luks))
+        })
+}
+
+fn pin_reason(index: usize, luks: &ignition_spec::config::Luks) -> Option<String> {
+    let clevis = &luks.clevis;
+    let path = format!("$.storage.luks.{index}.clevis");
+    let asked = |tang: &ignition_spec::config::Tang| tang.advertisement.as_deref().is_none_or(str::is_empty);
+    let tang = clevis.tang.iter().position(asked);
+    let tang = tang.map(|at| format!("{path}.tang.{at}: the server's advertisement is not in the config"));
+    let custom = (clevis.custom.needs_network == Some(true)).then(|| format!("{path}.custom.needsNetwork"));
+    tang.or(custom)
+}
+
 /// Every remote resource that the stages will want, each with its path in the config. Certificate authorities were
 /// fetched with the config.
 pub(crate) fn remote_resources(config: &Config) -> Vec<(String, resource::Resource)> {

@@ -6,9 +6,13 @@ use std::time::Duration;
 
 use rustix::net::{AddressFamily, SocketFlags, SocketType};
 use ureq::Error;
+use ureq::http::Uri;
+use ureq::unversioned::resolver::{ResolvedSocketAddrs, Resolver};
 use ureq::unversioned::transport::{
     Buffers, ConnectionDetails, Connector, LazyBuffers, NextTimeout, Transport,
 };
+
+use super::Names;
 
 /// How a server is reached.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -43,8 +47,30 @@ impl Dial {
 }
 
 /// Connects as a [`Dial`] says.
-#[derive(Debug)]
-pub(crate) struct Dialer(pub(crate) Dial);
+#[derive(Debug, Default)]
+pub(crate) struct Dialer {
+    pub(crate) dial: Dial,
+    /// What is put before the path of the request: a proxy wants whole URLs (RFC 9112, 3.2.2).
+    pub(crate) before_path: Option<String>,
+}
+
+/// Looks up one host whatever is asked for: the proxy's.
+#[derive(Debug, Clone)]
+pub(crate) struct Always {
+    pub(crate) names: Names,
+    pub(crate) uri: Uri,
+}
+
+impl Resolver for Always {
+    fn resolve(
+        &self,
+        _: &Uri,
+        config: &ureq::config::Config,
+        timeout: NextTimeout,
+    ) -> Result<ResolvedSocketAddrs, Error> {
+        self.names.resolve(&self.uri, config, timeout)
+    }
+}
 
 impl Connector<()> for Dialer {
     type Out = Stream;
@@ -54,8 +80,8 @@ impl Connector<()> for Dialer {
             return Err(Error::Tls("TLS is not spoken on this kind of connection"));
         }
         let timeout = details.timeout.not_zero().map(|time| *time);
-        let stream = match self.0 {
-            Dial::Tcp => TcpStream::connect(&details.addrs[..])?,
+        let stream = match self.dial {
+            Dial::Tcp => plain(&details.addrs, timeout)?,
             Dial::Link(index) => on_link(index, &details.addrs, timeout)?,
             Dial::LowPort => from_low_port(&details.addrs, timeout)?,
             Dial::Vsock { cid, port } => {
@@ -64,19 +90,15 @@ impl Connector<()> for Dialer {
         };
         let config = &details.config;
         let buffers = LazyBuffers::new(config.input_buffer_size(), config.output_buffer_size());
-        Ok(Some(Stream { stream, buffers }))
+        Ok(Some(Stream { stream, buffers, before_path: self.before_path.clone() }))
     }
 }
 
-fn on_link(index: u32, addresses: &[SocketAddr], timeout: Option<Duration>) -> io::Result<TcpStream> {
+fn plain(addresses: &[SocketAddr], timeout: Option<Duration>) -> io::Result<TcpStream> {
     let mut last = io::Error::from(io::ErrorKind::AddrNotAvailable);
     for address in addresses {
-        let mut address = *address;
-        if let SocketAddr::V6(address) = &mut address {
-            address.set_scope_id(index);
-        }
         let stream = match timeout {
-            Some(timeout) => TcpStream::connect_timeout(&address, timeout),
+            Some(timeout) => TcpStream::connect_timeout(address, timeout),
             None => TcpStream::connect(address),
         };
         match stream {
@@ -85,6 +107,17 @@ fn on_link(index: u32, addresses: &[SocketAddr], timeout: Option<Duration>) -> i
         }
     }
     Err(last)
+}
+
+fn on_link(index: u32, addresses: &[SocketAddr], timeout: Option<Duration>) -> io::Result<TcpStream> {
+    let scoped = addresses.iter().map(|address| {
+        let mut address = *address;
+        if let SocketAddr::V6(address) = &mut address {
+            address.set_scope_id(index);
+        }
+        address
+    });
+    plain(&scoped.collect::<Vec<_>>(), timeout)
 }
 
 /// Tries the low ports from the highest down; those below 512 are left to the services that are known by them.
@@ -125,6 +158,8 @@ fn connect_from(port: u16, address: SocketAddr, timeout: Option<Duration>) -> io
 pub(crate) struct Stream {
     stream: TcpStream,
     buffers: LazyBuffers,
+    /// Until the first line of the request is sent.
+    before_path: Option<String>,
 }
 
 impl std::fmt::Debug for Stream {
@@ -147,7 +182,15 @@ impl Transport for Stream {
 
     fn transmit_output(&mut self, amount: usize, timeout: NextTimeout) -> Result<(), Error> {
         self.stream.set_write_timeout(timeout.not_zero().map(|time| *time))?;
-        let output = &self.buffers.output()[..amount];
+        let mut output = &self.buffers.output()[..amount];
+        let whole;
+        // The first line begins with the method and a blank; the path follows.
+        if let Some(blank) = output.iter().position(|byte| *byte == b' ')
+            && let Some(before) = self.before_path.take()
+        {
+            whole = [&output[..=blank], before.as_bytes(), &output[blank + 1..]].concat();
+            output = &whole;
+        }
         (&self.stream).write_all(output).map_err(|error| timed(error, timeout))
     }
 

@@ -14,7 +14,7 @@ use ureq::http::Uri;
 use ureq::tls::{Certificate, PemItem, RootCerts, TlsConfig};
 use ureq::unversioned::transport::DefaultConnector;
 
-use super::dial::{Dial, Dialer};
+use super::dial::{Always, Dial, Dialer};
 use super::proxy::Proxies;
 pub use super::retry::{BACKOFF_FIRST, BACKOFF_MAX, Retry};
 use super::retry::{Failed, GaveUp, consume_body, persist};
@@ -351,6 +351,9 @@ impl Client {
         {
             headers.push(("accept".into(), accept.into()));
         }
+        if let Some(credentials) = proxy_credentials(&reached, settings) {
+            headers.push(("proxy-authorization".into(), credentials));
+        }
         if reached != url && !has(&headers, "host") {
             headers.push(("host".into(), authority(url).to_owned()));
         }
@@ -403,7 +406,17 @@ impl Client {
             return Err(bad("not an http or https URL".into()));
         }
         let port = uri.port_u16().unwrap_or(if scheme == "https" { 443 } else { 80 });
-        let proxy = match settings.proxies.for_url(scheme, host, port) {
+        let wanted = settings.proxies.for_url(scheme, host, port);
+        // `http:` URLs go through a plain proxy as whole URLs; everything else by CONNECT, which ureq does.
+        let plain = wanted.filter(|proxy| scheme == "http" && proxy.starts_with("http://"));
+        let through = match plain {
+            Some(proxy) => {
+                let uri = proxy.parse().map_err(|error| bad(format!("proxy {proxy}: {error}")))?;
+                Some(Always { names: self.names.clone(), uri })
+            }
+            None => None,
+        };
+        let proxy = match wanted.filter(|_| plain.is_none()) {
             Some(proxy) => {
                 Some(ureq::Proxy::new(proxy).map_err(|error| bad(format!("proxy {proxy}: {error}")))?)
             }
@@ -425,9 +438,17 @@ impl Client {
             // No time left still gets one attempt, so that the error says what is wrong.
             .timeout_global(left.map(|left| left.max(Duration::from_secs(1))))
             .build();
+        if let Some(through) = through {
+            let before_path = Some(format!("http://{}", authority(url)));
+            let dialer = Dialer { dial: Dial::Tcp, before_path };
+            return Ok(ureq::Agent::with_parts(config, dialer, through));
+        }
         Ok(match dial {
             Dial::Tcp => ureq::Agent::with_parts(config, DefaultConnector::default(), self.names.clone()),
-            dial => ureq::Agent::with_parts(config, Dialer(dial), self.names.clone()),
+            dial => {
+                let dialer = Dialer { dial, before_path: None };
+                ureq::Agent::with_parts(config, dialer, self.names.clone())
+            }
         })
     }
 
@@ -449,6 +470,19 @@ impl Client {
         }
         Ok(TlsConfig::builder().root_certs(RootCerts::Specific(Arc::new(certificates))).build())
     }
+}
+
+/// The credentials in the URL of the plain proxy that `url` goes through (RFC 7617).
+fn proxy_credentials(url: &str, settings: &HttpSettings) -> Option<String> {
+    use base64::Engine as _;
+    let rest = url.strip_prefix("http://")?;
+    let authority = rest.split(['/', '?', '#']).next()?;
+    let uri: Uri = format!("http://{authority}/").parse().ok()?;
+    let proxy = settings.proxies.for_url("http", uri.host()?, uri.port_u16().unwrap_or(80))?;
+    let proxy = proxy.strip_prefix("http://")?.split('/').next()?;
+    let (user, _) = proxy.rsplit_once('@')?;
+    let plain: Vec<u8> = percent_encoding::percent_decode_str(user).collect();
+    Some(format!("Basic {}", base64::engine::general_purpose::STANDARD.encode(plain)))
 }
 
 /// Host and port of a URL as they stand in it, without credentials.

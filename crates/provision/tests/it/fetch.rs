@@ -168,7 +168,7 @@ fn a_config_that_merges_itself_ends() {
 }
 
 /// A server of `openssl` with a certificate of a private authority, serving the files of a folder.
-fn tls_server(dir: &std::path::Path) -> Option<(std::process::Child, u16)> {
+pub(crate) fn tls_server(dir: &std::path::Path) -> Option<(std::process::Child, u16)> {
     use std::process::{Command, Stdio};
     let openssl = |args: &str| {
         let mut command = Command::new("openssl");
@@ -179,7 +179,7 @@ fn tls_server(dir: &std::path::Path) -> Option<(std::process::Child, u16)> {
     let key = "-newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 9";
     let ca = format!("req -x509 {key} -keyout ca.key -out ca.pem -subj /CN=Test");
     let request = format!("req {key} -keyout key.pem -out req.pem -subj /CN=localhost");
-    std::fs::write(dir.join("ext"), "subjectAltName=DNS:localhost\n").ok()?;
+    std::fs::write(dir.join("ext"), "subjectAltName=DNS:localhost,DNS:tls.test\n").ok()?;
     let sign =
         "x509 -req -in req.pem -CA ca.pem -CAkey ca.key -CAcreateserial -out cert.pem -days 9 -extfile ext";
     for args in [ca.as_str(), &request, sign] {

@@ -62,6 +62,8 @@ pub(crate) struct Machine {
     /// PEM bundle of the machine.
     pub(crate) bundle: Option<PathBuf>,
     pub(crate) mount_points_made: Vec<String>,
+    /// Names of its system directories.
+    pub(crate) system_dirs: Vec<String>,
 }
 
 impl Machine {
@@ -84,6 +86,7 @@ impl Machine {
             endpoints: BTreeMap::new(),
             bundle: None,
             mount_points_made: Vec::new(),
+            system_dirs: vec!["base".into()],
         };
         let (uid, gid) = (rustix::process::getuid().as_raw(), rustix::process::getgid().as_raw());
         machine
@@ -140,7 +143,7 @@ impl Machine {
         Sources {
             sysfs: self.dir.path().join("sys"),
             cmdline: self.cmdline.clone(),
-            system_dirs: vec![self.dir.path().join("base")],
+            system_dirs: self.system_dirs.iter().map(|name| self.dir.path().join(name)).collect(),
             platform: "qemu".into(),
         }
     }

@@ -51,6 +51,8 @@ struct Manners {
     doubles: bool,
     /// Requests that it leaves without any answer.
     deaf: u32,
+    /// Insists on tiny blocks, of eight bytes.
+    tiny: bool,
 }
 
 /// A TFTP server; it lives as long as the test's process.
@@ -102,8 +104,8 @@ fn serve(
     let mut pending: Vec<u8> = Vec::new();
     let mut block = 0u16;
     if options && !manners.plain {
-        block_bytes = 1024;
-        pending = b"\0\x06blksize\x001024\0".to_vec();
+        block_bytes = if manners.tiny { 8 } else { 1024 };
+        pending = format!("\0\x06blksize\0{block_bytes}\0").into_bytes();
     }
     let mut at = 0;
     let mut sent = 0u32;
@@ -177,9 +179,9 @@ fn tftp_over_a_lossy_link_and_more_blocks_than_a_number_holds() {
     let lossy = Manners { drops: Some(7), ..Manners::default() };
     let (port, _) = tftp(&[("/a", data.clone())], lossy);
     assert_eq!(fetched(&format!("tftp://127.0.0.1:{port}/a"), ""), data);
-    // 65,537 blocks of 512 bytes and a bit: the number of the block starts over.
-    let long = noise(65_537 * 512 + 9);
-    let (port, _) = tftp(&[("/a", long.clone())], Manners { plain: true, ..Manners::default() });
+    // 65,537 blocks and a bit: the number of the block starts over.
+    let long = noise(65_537 * 8 + 3);
+    let (port, _) = tftp(&[("/a", long.clone())], Manners { tiny: true, ..Manners::default() });
     assert!(fetched(&format!("tftp://127.0.0.1:{port}/a"), "") == long);
 }
 
