@@ -8,6 +8,7 @@ use block::devices::Devices;
 use provision::execute::{KernelOptions, Options};
 use provision::fetch::{self, resource::Net};
 use provision::net::SystemClock;
+use provision::net::http::Identity;
 use provision::{Durability, Env, Error, Event, FetchEnv, FinalConfig, Phase, Root, SystemPrograms};
 
 use super::flags::{self, Flags, Takes};
@@ -170,6 +171,7 @@ impl Run {
         let clock = SystemClock::new();
         let mut bring_up = |_: &str| Ok(());
         let mut net = Net::new(client(), &clock, &mut bring_up);
+        net.identity = Identity::of_platform(&self.platform);
         let mut events = |event: Event| self.log.event(&event);
         let bytes = std::fs::read(&self.cache)
             .map_err(|error| failed(Phase::Fetch, "read the config cache", &self.cache, &error))?;

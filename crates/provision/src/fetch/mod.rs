@@ -77,8 +77,8 @@ fn fetch_inner(env: &mut FetchEnv<'_>, events: Events<'_>) -> Result<FinalConfig
     };
     let mut base = env.sources.base().map_err(failed)?;
     let user = found(env, &mut base, &mut *events).map_err(failed)?;
-    let identity = Identity::of_platform(env.sources.platform());
-    let mut renderer = Renderer::new(&mut env.net, identity, &maps, events);
+    env.net.identity = Identity::of_platform(env.sources.platform());
+    let mut renderer = Renderer::new(&mut env.net, &maps, events);
     let mut base_config = render::Rendered::empty();
     for raw in base {
         renderer.say(format!("base config {}", raw.name));
@@ -236,18 +236,7 @@ pub fn read_config(
 
 /// Whether something of the config comes over the network after it has been fetched itself: contents of files, keys.
 pub fn needs_network(config: &Config) -> bool {
-    let remote = |resource: &ignition_spec::config::Resource| {
-        resource.source.as_deref().is_some_and(|url| !url.is_empty() && !is_data(url))
-    };
-    let files = &config.storage.files;
-    let pinned = |luks: &ignition_spec::config::Luks| {
-        let clevis = &luks.clevis;
-        clevis.tang.iter().any(|tang| tang.advertisement.as_deref().is_none_or(str::is_empty))
-            || clevis.custom.needs_network == Some(true)
-    };
-    files.iter().any(|file| remote(&file.contents) || file.append.iter().any(remote))
-        || config.storage.luks.iter().any(|luks| remote(&luks.key_file) || pinned(luks))
-        || config.ignition.security.tls.certificate_authorities.iter().any(remote)
+    stages_reason(config).is_some()
 }
 
 /// Why a config needs the network before it can even be merged and carried out, by its first reason: what stage
@@ -257,23 +246,32 @@ pub fn network_reason(config: &Config) -> Option<String> {
     let merged = references.merge.iter().enumerate();
     let merged = merged.map(|(index, reference)| (format!("$.ignition.config.merge.{index}"), reference));
     let replaced = [("$.ignition.config.replace".to_owned(), &references.replace)];
+    first_remote(replaced.into_iter().chain(merged)).or_else(|| stages_reason(config))
+}
+
+/// The first reason that is left when the config is merged.
+fn stages_reason(config: &Config) -> Option<String> {
     let trusted = config.ignition.security.tls.certificate_authorities.iter().enumerate();
     let trusted =
         trusted.map(|(index, ca)| (format!("$.ignition.security.tls.certificateAuthorities.{index}"), ca));
-    let mut sections = replaced.into_iter().chain(merged).chain(trusted);
-    let remote = |section: &ignition_spec::config::Resource| {
-        section.source.as_deref().filter(|url| !url.is_empty() && !is_data(url)).map(resource::shorten)
+    let contents = || {
+        let (path, resource) = remote_resources(config).into_iter().next()?;
+        Some(format!("{path}: {}", resource.short()))
     };
-    sections
-        .find_map(|(path, section)| Some(format!("{path}: {}", remote(section)?)))
-        .or_else(|| {
-            let (path, resource) = remote_resources(config).into_iter().next()?;
-            Some(format!("{path}: {}", resource.short()))
-        })
-        .or_else(|| {
-            let volumes = config.storage.luks.iter().enumerate();
-            volumes.into_iter().find_map(|(index, luks)| pin_reason(index, luks))
-        })
+    let pinned = || {
+        let mut volumes = config.storage.luks.iter().enumerate();
+        volumes.find_map(|(index, luks)| pin_reason(index, luks))
+    };
+    first_remote(trusted).or_else(contents).or_else(pinned)
+}
+
+fn first_remote<'c>(
+    mut sections: impl Iterator<Item = (String, &'c ignition_spec::config::Resource)>,
+) -> Option<String> {
+    sections.find_map(|(path, section)| {
+        let url = section.source.as_deref().filter(|url| !url.is_empty() && !is_data(url))?;
+        Some(format!("{path}: {}", resource::shorten(url)))
+    })
 }
 
 fn pin_reason(index: usize, luks: &ignition_spec::config::Luks) -> Option<String> {

@@ -12,7 +12,7 @@ use super::source::Raw;
 use super::{ACCEPT_CONFIG, FinalConfig, say};
 use crate::error::{Error, Problem};
 use crate::event::{Event, Phase};
-use crate::net::http::{HttpSettings, Identity};
+use crate::net::http::HttpSettings;
 use crate::net::proxy::Proxies;
 use crate::place::Place;
 
@@ -48,19 +48,13 @@ impl Rendered {
 /// Fetches and merges.
 pub(crate) struct Renderer<'r, 'n> {
     net: &'r mut Net<'n>,
-    identity: Identity,
     maps: &'r [SourceMap],
     events: &'r mut dyn FnMut(Event),
 }
 
 impl<'r, 'n> Renderer<'r, 'n> {
-    pub(crate) fn new(
-        net: &'r mut Net<'n>,
-        identity: Identity,
-        maps: &'r [SourceMap],
-        events: &'r mut dyn FnMut(Event),
-    ) -> Self {
-        Self { net, identity, maps, events }
+    pub(crate) fn new(net: &'r mut Net<'n>, maps: &'r [SourceMap], events: &'r mut dyn FnMut(Event)) -> Self {
+        Self { net, maps, events }
     }
 
     pub(crate) fn say(&mut self, text: String) {
@@ -82,7 +76,7 @@ impl<'r, 'n> Renderer<'r, 'n> {
 
     /// Settings of no config.
     fn plain(&self) -> HttpSettings {
-        HttpSettings { identity: self.identity, ..HttpSettings::default() }
+        HttpSettings { identity: self.net.identity, ..HttpSettings::default() }
     }
 
     /// Validates the whole and works out how its resources are to be fetched.
@@ -204,7 +198,7 @@ impl<'r, 'n> Renderer<'r, 'n> {
                 no_proxy: ignition.proxy.no_proxy.clone(),
             },
             authorities: Vec::new(),
-            identity: self.identity,
+            identity: self.net.identity,
         };
         for (index, authority) in ignition.security.tls.certificate_authorities.iter().enumerate() {
             let place = documents.place(&format!("$.ignition.security.tls.certificateAuthorities.{index}"));

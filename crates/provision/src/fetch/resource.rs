@@ -15,7 +15,7 @@ use super::spool::Spool;
 use super::verify::{Hashing, Verifier, VerifyError};
 use crate::event::{Event, Phase};
 use crate::net::Clock;
-use crate::net::http::{Client, HttpError, HttpSettings, Request};
+use crate::net::http::{Client, HttpError, HttpSettings, Identity, Request};
 use crate::net::retry::{GaveUp, consume_body, persist};
 use crate::net::tftp::{self, TftpError};
 
@@ -202,6 +202,8 @@ pub struct Net<'a> {
     pub bring_up: BringUp<'a>,
     /// What was fetched before it was wanted.
     pub spool: Spool,
+    /// The cloud around the machine; goes into the settings of every config that is read with this.
+    pub identity: Identity,
     /// Credentials of the cloud.
     pub(crate) known: cloud::Known,
     is_up: bool,
@@ -224,6 +226,7 @@ impl<'a> Net<'a> {
             clock,
             bring_up,
             spool: Spool::default(),
+            identity: Identity::None,
             known: cloud::Known::default(),
             is_up: false,
         }

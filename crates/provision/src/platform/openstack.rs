@@ -144,11 +144,7 @@ fn race(
     if let Some(drive) = place.find(env)? {
         return place.read(env, &drive, &accept);
     }
-    if let Err(error) = env.bring_up("the metadata service") {
-        env.warn(format!("{error}; waiting for the drive {} alone", place.label));
-        let found = env.await_some(&format!("the drive {}", place.label), None, |env| place.find(env))?;
-        return found.map_or(Ok(None), |drive| place.read(env, &drive, &accept));
-    }
+    env.bring_up("the metadata service")?;
     let (sender, answers) = channel();
     let mut runners: Vec<Runner> = Vec::new();
     let mut asked = false;

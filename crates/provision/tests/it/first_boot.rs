@@ -133,5 +133,5 @@ fn it_is_posted_until_it_is_taken_or_the_time_is_over() {
     let error = post(&Target { url: format!("http://{dead}/r"), ..Target::default() }).unwrap_err();
     assert!(error.to_string().contains("in 15 s"), "{error}");
     assert!(events[0].contains("the server answers 503"), "{events:?}");
-    assert_eq!(*heard.lock().unwrap(), [report.clone()]);
+    assert_eq!(*heard.lock().unwrap(), [report]);
 }

@@ -123,7 +123,7 @@ fn serve(
         }
         for _ in 0..60 {
             sent += 1;
-            if manners.drops.is_none_or(|every| sent % every != 0) {
+            if manners.drops.is_none_or(|every| !sent.is_multiple_of(every)) {
                 send(&pending)?;
                 if manners.doubles {
                     send(&pending)?;

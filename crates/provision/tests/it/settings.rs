@@ -237,11 +237,9 @@ fn system_directories_shadow_and_sort_and_know_the_platform() {
 #[test]
 fn what_needs_the_network_and_why() {
     let reason = |rest: &str| {
-        let text = format!(r#"{{"ignition": {{"version": "3.5.0"}}{rest}}}"#);
-        let text = if rest.starts_with("IGNITION ") {
-            format!(r#"{{"ignition": {{"version": "3.5.0", {}}}}}"#, &rest[9..])
-        } else {
-            text
+        let text = match rest.strip_prefix("IGNITION ") {
+            Some(inside) => format!(r#"{{"ignition": {{"version": "3.5.0", {inside}}}}}"#),
+            None => format!(r#"{{"ignition": {{"version": "3.5.0"}}{rest}}}"#),
         };
         provision::fetch::network_reason(&ignition_spec::parse(text.as_bytes()).unwrap().config)
     };
