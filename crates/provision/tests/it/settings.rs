@@ -276,7 +276,7 @@ fn what_needs_the_network_and_why() {
             None,
         ),
         (
-            r#", "storage": {"luks": [{"name": "l", "device": "/dev/a", "clevis": {"custom": {"pin": "p", "config": "c", "needsNetwork": true}}}]}"#,
+            r#", "storage": {"luks": [{"name": "l", "device": "/dev/a", "clevis": {"custom": {"pin": "tang", "config": "c", "needsNetwork": true}}}]}"#,
             Some("$.storage.luks.0.clevis.custom.needsNetwork"),
         ),
         (r#", "storage": {"luks": [{"name": "l", "device": "/dev/a", "clevis": {"tpm2": true}}]}"#, None),
