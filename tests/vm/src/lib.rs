@@ -11,14 +11,24 @@ mod given;
 mod init;
 mod pods;
 mod refused;
+mod storage;
 
 use vm::harness::Test;
 
 /// Every registered test, by subject.
 #[must_use]
 pub fn all() -> Vec<Test> {
-    [bare::TESTS, boot::TESTS, init::TESTS, configured::TESTS, refused::TESTS, faults::TESTS, pods::TESTS]
-        .concat()
+    [
+        bare::TESTS,
+        boot::TESTS,
+        init::TESTS,
+        configured::TESTS,
+        storage::TESTS,
+        refused::TESTS,
+        faults::TESTS,
+        pods::TESTS,
+    ]
+    .concat()
 }
 
 #[cfg(test)]
