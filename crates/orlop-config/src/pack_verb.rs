@@ -12,6 +12,7 @@ use orlop_config::pack::{Way, pack};
 use serde::Serialize;
 
 use crate::input::{self, Input, Style};
+use crate::transpile::Variables;
 
 /// What `pack` takes.
 #[derive(Debug, clap::Args)]
@@ -35,6 +36,9 @@ pub(crate) struct Args {
     /// Print the sizes beside the platforms' limits, not the config
     #[arg(long)]
     report: bool,
+
+    #[command(flatten)]
+    variables: Variables,
 }
 
 /// The sizes of one config, for scripts.
@@ -93,13 +97,14 @@ pub(crate) fn run(global: cli::Global, args: &Args) -> Result<ExitCode, Error> {
 fn read(input: &Input, args: &Args) -> Result<(Config, Spec), Error> {
     let folder = args.files_dir.as_ref().map(Folder::new);
     let files = folder.as_ref().map(|folder| folder as &dyn butane::Files);
-    let document =
-        butane::read(&input.bytes, &Options { files, ..Options::default() }).map_err(|report| {
-            let is_butane = butane::is_butane(&input.bytes);
-            let columns = if is_butane { Columns::Characters } else { Columns::Bytes };
-            let text = format!("{} is refused: {}", input.name, input::count(&report));
-            Error::message(Kind::Config, text).details(input::tell(&report, input, columns, Style::Excerpts))
-        })?;
+    let values = args.variables.values()?;
+    let options = Options { files, name: &input.name, variables: Some(&values), ..Options::default() };
+    let document = butane::read(&input.bytes, &options).map_err(|report| {
+        let is_butane = butane::is_butane(&input.bytes);
+        let columns = if is_butane { Columns::Characters } else { Columns::Bytes };
+        let text = format!("{} is refused: {}", input.name, input::count(&report));
+        Error::message(Kind::Config, text).details(input::tell(&report, input, columns, Style::Excerpts))
+    })?;
     Ok((document.parsed.config, document.parsed.spec))
 }
 

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use butane::variables::Values;
 use butane::{Folder, Options};
 use cli::{Error, Kind};
 use ignition_spec::Report;
@@ -13,6 +14,7 @@ use orlop_config::views;
 use crate::format::Form;
 use crate::forms::{self, Finding, Verdict};
 use crate::input::{self, Input, Style};
+use crate::transpile::Variables;
 
 /// What `validate` takes.
 #[derive(Debug, clap::Args)]
@@ -32,17 +34,21 @@ pub(crate) struct Args {
     /// One line per error, without excerpts
     #[arg(long)]
     raw_errors: bool,
+
+    #[command(flatten)]
+    variables: Variables,
 }
 
 /// Runs the verb.
 pub(crate) fn run(form: Form, args: &Args) -> Result<ExitCode, Error> {
     let style = if args.raw_errors { Style::Raw } else { Style::Excerpts };
     let paths = if args.files.is_empty() { vec![PathBuf::from("-")] } else { args.files.clone() };
+    let values = args.variables.values()?;
     let mut verdicts = Vec::new();
     let mut refused = 0;
     for path in &paths {
         let input = input::read(Some(path))?;
-        let (mut report, valid) = judge(&input, args);
+        let (mut report, valid) = judge(&input, args, &values);
         refused += usize::from(!valid);
         if form == Form::Human && report.is_empty() {
             continue;
@@ -79,10 +85,16 @@ fn told(refused: usize, of: usize) -> Result<ExitCode, Error> {
 }
 
 /// What is found about `input`, and whether it is valid.
-fn judge(input: &Input, args: &Args) -> (Report, bool) {
+fn judge(input: &Input, args: &Args, values: &Values) -> (Report, bool) {
     let folder = args.files_dir.as_ref().map(Folder::new);
     let files = folder.as_ref().map(|folder| folder as &dyn butane::Files);
-    let options = Options { files, strict: args.strict, ..Options::default() };
+    let options = Options {
+        files,
+        strict: args.strict,
+        name: &input.name,
+        variables: Some(values),
+        ..Options::default()
+    };
     // A machine reads the Ignition part alone; whoever asks here may want the MachineConfig.
     let result = match butane::read(&input.bytes, &options) {
         Ok(document) if document.transpiled.is_none() => Ok(document.parsed.report),

@@ -1,10 +1,10 @@
 //! Examples of Butane's rules; the rules themselves are `butane::rules::ALL`.
 
-use super::Page;
+use super::{Page, orlop};
 
 /// Why a rule is one, and its examples. The first line of an example is `VARIANT VERSION`; `machineconfig VERSION` is
 /// `openshift` with the metadata that it needs; other texts stand as they are.
-struct Example {
+pub(super) struct Example {
     code: &'static str,
     why: &'static str,
     wrong: &'static str,
@@ -14,7 +14,7 @@ struct Example {
 /// The pages of Butane's rules. What only holds with options or files beside the config has no example.
 pub(super) fn pages() -> impl Iterator<Item = Page> {
     butane::rules::ALL.iter().map(|(rule, doc)| {
-        let example = EXAMPLES.iter().find(|example| example.code == rule.code);
+        let example = EXAMPLES.iter().chain(orlop::EXAMPLES).find(|example| example.code == rule.code);
         Page {
             code: rule.code,
             text: rule.text,
@@ -42,7 +42,7 @@ fn whole(short: &str) -> String {
     }
 }
 
-const fn example(
+pub(super) const fn example(
     code: &'static str,
     why: &'static str,
     wrong: &'static str,

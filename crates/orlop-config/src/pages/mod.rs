@@ -1,6 +1,7 @@
 //! The pages that explain codes: Ignition's, from its registry, and Butane's.
 
 mod butane;
+mod orlop;
 
 use std::fmt::Write as _;
 

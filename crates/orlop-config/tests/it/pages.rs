@@ -40,7 +40,7 @@ fn butanes_examples_show_their_rule_alone_and_how_it_is_mended() {
     }
     eprintln!("pages: {shown} rules of Butane are shown; without example: {without:?}");
     assert!(faults.is_empty(), "{}", faults.join("\n"));
-    assert!(shown >= 50, "{shown}");
+    assert!(shown >= 75, "{shown}");
 }
 
 #[test]
