@@ -333,3 +333,44 @@ fn a_drive_of_the_kernel_command_line() {
     machine.apply(&wanted).unwrap();
     assert_eq!(machine.text("etc/drive"), "bu");
 }
+
+/// Images with bytes changed where the structures are: any answer will do, a panic or an endless walk will not.
+#[test]
+fn damaged_images_are_answered() {
+    if !tools("damaged_images_are_answered", &["genisoimage", "mkfs.vfat", "mcopy", "mmd"]) {
+        return;
+    }
+    let files: &[(&str, &[u8])] = &[("openstack/latest/user_data", b"x"), ("user-data", b"y")];
+    let images = [
+        iso("config-2", &["-R", "-J", "-udf", "-no-pad"], files),
+        iso("config-2", &["-R", "-no-pad"], files),
+        fat("12", "CIDATA", 1, files),
+        fat("32", "CIDATA", 40, files),
+    ];
+    let mut state = 1u64;
+    let mut random = |below: usize| {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (state >> 33) as usize % below
+    };
+    for image in &images {
+        // What is not zero is structure or content.
+        let places: Vec<usize> = (0..image.len()).filter(|at| image[*at] != 0).collect();
+        let mut damaged = image.clone();
+        for _ in 0..400 {
+            let changed: Vec<usize> = (0..1 + random(4))
+                .map(|_| (places[random(places.len())] + random(3)).min(image.len() - 1))
+                .collect();
+            for at in &changed {
+                damaged[*at] = [0, 0xff, 0x7f, 0x80, random(256) as u8][random(5)];
+            }
+            for volume in volumes(&damaged) {
+                for path in ["/user-data", "/openstack/latest/user_data"] {
+                    let _ = volume.read(&Image(&damaged), path);
+                }
+            }
+            for at in &changed {
+                damaged[*at] = image[*at];
+            }
+        }
+    }
+}
