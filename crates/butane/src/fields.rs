@@ -4,17 +4,19 @@
 //! A Butane config is read by Ignition's own table under its snake_case names; the fields here stand beside those of the
 //! section with the same name. `since N` counts as there, by the Ignition spec that a version is translated to; whole
 //! sections that only some variants have are in [`LAYERS`]. What a variant refuses although it is read is in
-//! [`REFUSED`].
+//! [`refused`].
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use ignition_spec::config::{Cex, NodeGroup, NodeUser, Tang};
-use ignition_spec::report::Rule;
 use ignition_spec::schema::{ConfigValue as _, Field, Section as _, Shape};
 use ignition_spec::section;
 
 pub mod orlop;
+mod refused;
+
+pub(crate) use self::refused::refusals;
 
 use self::orlop::{HealthCheck, Merging, Pod, Updates, Variable};
 use crate::rules;
@@ -52,65 +54,6 @@ impl Layer {
             Layer::Only(variant) => dialect.variant == variant,
         }
     }
-}
-
-/// A part of the output that a variant refuses, from its version N on and before M.
-pub(crate) struct Refused {
-    pub(crate) variants: &'static [Variant],
-    from: u8,
-    before: u8,
-    /// Where in the output, without indices.
-    pub(crate) path: &'static str,
-    pub(crate) rule: Rule,
-}
-
-const EDGE: &[Variant] = &[Variant::R4e, Variant::Fiot];
-const FLATCAR: &[Variant] = &[Variant::Flatcar];
-const OPENSHIFT: &[Variant] = &[Variant::Openshift];
-
-const fn refused(variants: &'static [Variant], path: &'static str, rule: Rule) -> Refused {
-    Refused { variants, from: 0, before: u8::MAX, path, rule }
-}
-
-const fn between(from: u8, before: u8, path: &'static str, rule: Rule) -> Refused {
-    Refused { variants: OPENSHIFT, from, before, path, rule }
-}
-
-/// What variants refuse. An openshift config is refused so only when it becomes a MachineConfig.
-const REFUSED: &[Refused] = &[
-    refused(EDGE, "kernelArguments", rules::NO_KERNEL_ARGUMENTS),
-    refused(EDGE, "storage.disks", rules::NO_DISKS),
-    refused(EDGE, "storage.filesystems", rules::NO_FILESYSTEMS),
-    refused(EDGE, "storage.luks", rules::NO_LUKS),
-    refused(EDGE, "storage.raid", rules::NO_RAID),
-    Refused { variants: FLATCAR, from: 0, before: 2, path: "storage.luks.clevis", rule: rules::NO_CLEVIS },
-    Refused { variants: FLATCAR, from: 2, before: u8::MAX, path: "storage.luks.cex", rule: rules::NO_CEX },
-    between(14, u8::MAX, "kernelArguments", rules::MC_KERNEL_ARGUMENTS),
-    refused(OPENSHIFT, "passwd.groups", rules::MC_GROUPS),
-    refused(OPENSHIFT, "passwd.users.gecos", rules::MC_USER_FIELD),
-    refused(OPENSHIFT, "passwd.users.groups", rules::MC_USER_FIELD),
-    refused(OPENSHIFT, "passwd.users.homeDir", rules::MC_USER_FIELD),
-    refused(OPENSHIFT, "passwd.users.noCreateHome", rules::MC_USER_FIELD),
-    refused(OPENSHIFT, "passwd.users.noLogInit", rules::MC_USER_FIELD),
-    refused(OPENSHIFT, "passwd.users.noUserGroup", rules::MC_USER_FIELD),
-    between(0, 13, "passwd.users.passwordHash", rules::MC_USER_FIELD),
-    refused(OPENSHIFT, "passwd.users.primaryGroup", rules::MC_USER_FIELD),
-    refused(OPENSHIFT, "passwd.users.shell", rules::MC_USER_FIELD),
-    refused(OPENSHIFT, "passwd.users.shouldExist", rules::MC_USER_FIELD),
-    refused(OPENSHIFT, "passwd.users.system", rules::MC_USER_FIELD),
-    refused(OPENSHIFT, "passwd.users.uid", rules::MC_USER_FIELD),
-    refused(OPENSHIFT, "storage.directories", rules::MC_DIRECTORIES),
-    refused(OPENSHIFT, "storage.files.append", rules::MC_APPEND),
-    between(0, 10, "storage.files.contents.compression", rules::MC_COMPRESSION),
-    refused(OPENSHIFT, "storage.files.contents.httpHeaders", rules::MC_HEADERS),
-    refused(OPENSHIFT, "storage.links", rules::MC_LINKS),
-];
-
-/// What `dialect` refuses.
-pub(crate) fn refusals(dialect: Dialect) -> impl Iterator<Item = &'static Refused> {
-    REFUSED.iter().filter(move |refused| {
-        refused.variants.contains(&dialect.variant) && (refused.from..refused.before).contains(&dialect.minor)
-    })
 }
 
 /// What Butane adds to Ignition's section `name`, in any variant.

@@ -2,10 +2,12 @@
 
 use ignition_spec::report::Rule;
 
+mod boot;
 pub(crate) mod orlop;
 mod source;
 
-pub(crate) use source::{boot_device, boot_device_luks, boot_device_mirror, check, grub_user, openshift};
+pub(crate) use boot::{boot_device, boot_device_luks, boot_device_mirror, grub_user, openshift};
+pub(crate) use source::check;
 
 /// Declares rules and [`ALL`].
 macro_rules! rules {
