@@ -11,6 +11,9 @@ use ignition_spec::tree::{Member, Node, Plain, Value};
 
 use self::string::{key, string};
 
+/// Length in bytes above which a key is written with an indicator of its own; readers need not take more than 1024.
+const SIMPLE_KEY_MAX_BYTES: usize = 128;
+
 /// `node` as a document, without the line end after it.
 pub(crate) fn write(node: &Node<'_>) -> String {
     let mut out = String::new();
@@ -30,6 +33,15 @@ fn map(members: &[Member<'_>], indent: usize, inlined: bool, out: &mut String) {
     for (at, member) in sorted.into_iter().enumerate() {
         if at > 0 || !inlined {
             spaces(indent, out);
+        }
+        if member.key.len() > SIMPLE_KEY_MAX_BYTES {
+            out.push_str("? ");
+            key(&member.key, out);
+            out.push('\n');
+            spaces(indent, out);
+            out.push_str(": ");
+            entry(&member.value.value, indent, out);
+            continue;
         }
         key(&member.key, out);
         out.push(':');
@@ -57,13 +69,18 @@ fn list(items: &[Node<'_>], indent: usize, inlined: bool, out: &mut String) {
             spaces(indent, out);
         }
         out.push_str("- ");
-        match &item.value {
-            Value::Map(members) if !members.is_empty() => map(members, indent + 2, true, out),
-            Value::Seq(items) if !items.is_empty() => list(items, indent + 2, true, out),
-            value => {
-                inline(value, indent + 2, out);
-                out.push('\n');
-            }
+        entry(&item.value, indent, out);
+    }
+}
+
+/// A value behind an indicator of two characters at `indent`.
+fn entry(value: &Value<'_>, indent: usize, out: &mut String) {
+    match value {
+        Value::Map(members) if !members.is_empty() => map(members, indent + 2, true, out),
+        Value::Seq(items) if !items.is_empty() => list(items, indent + 2, true, out),
+        value => {
+            inline(value, indent + 2, out);
+            out.push('\n');
         }
     }
 }
@@ -131,6 +148,13 @@ mod tests {
 
     fn yaml(text: &str) -> String {
         write(&json::parse(text.as_bytes()).expect("JSON"))
+    }
+
+    #[test]
+    fn long_keys_have_indicators() {
+        let key = "k".repeat(129);
+        let text = format!(r#"{{"{key}": {{"a": [1]}}, "x": 1}}"#);
+        assert_eq!(yaml(&text), format!("? {key}\n: a:\n    - 1\nx: 1"));
     }
 
     #[test]

@@ -131,7 +131,11 @@ fn trees() -> impl Strategy<Value = Node<'static>> {
     let member =
         move |(key, value): (String, Node<'static>)| Member { key: key.into(), position: (1, 1), value };
     scalar.prop_map(node).prop_recursive(4, 32, 5, move |inner| {
-        let map = prop::collection::btree_map("[a-z_]{1,8}", inner.clone(), 0..5);
+        let map = prop::collection::btree_map(
+            prop_oneof!["[a-z_]{1,8}", "k{120,140}", "[ -~]{0,6}"],
+            inner.clone(),
+            0..5,
+        );
         prop_oneof![
             prop::collection::vec(inner, 0..5).prop_map(move |items| node(Value::Seq(items))),
             map.prop_map(move |map| node(Value::Map(map.into_iter().map(member).collect()))),

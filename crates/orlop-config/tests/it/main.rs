@@ -197,6 +197,8 @@ fn variables_are_given_and_files_are_merged() {
     let sources = butane::map::decode(&std::fs::read(&map).expect("a map")).expect("decodes");
     assert_eq!(sources[0].map.fragment("$.storage.links.0.path").expect("a fragment").name, "base.bu");
 
+    let judged = ["validate", "-d", &folder, "--set", "image=x", "--set", "key=k", &web];
+    assert!(run("orlop-config", &judged, "").status.success());
     let unset = run("orlop-config", &["transpile", "-d", &folder, &web], "");
     assert_eq!(unset.status.code(), Some(3));
     assert!(err(&unset).contains("web.bu:7:5: error: the variable image must be given: --set image=VALUE"));
