@@ -81,3 +81,18 @@ pub fn s3_url(bytes: &[u8]) {
         let _ = object.target("us-east-1").url();
     }
 }
+
+/// Add-ons with kernel arguments, as somebody may have left them on the ESP; and that what is built is read back.
+pub fn kernel_addon(bytes: &[u8]) {
+    crate::execute::fuzz_addon(bytes);
+}
+
+/// LUKS headers.
+pub fn luks_header(bytes: &[u8]) {
+    crate::observe::fuzz_luks(bytes);
+}
+
+/// Notes of a first boot that was cut short.
+pub fn first_boot_notes(bytes: &[u8]) {
+    let _ = serde_json::from_slice::<crate::notes::Notes>(bytes);
+}

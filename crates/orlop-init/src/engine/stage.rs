@@ -139,6 +139,10 @@ impl Run {
             self.note_network()?;
         }
         fetch::inline_authorities(&mut wanted);
+        // No config at all is a config of no version.
+        if wanted.config.ignition.version.is_empty() {
+            wanted.config.ignition.version = ignition_spec::Spec::STABLE.to_string();
+        }
         self.remember(&wanted, state);
         replace(&self.cache, 0o640, &wanted.config.to_json())
             .map_err(|error| failed(Phase::Fetch, "write", &self.cache, &error))

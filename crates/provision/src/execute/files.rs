@@ -5,6 +5,7 @@ use std::io::{self, Write as _};
 
 use super::{Env, StepError};
 use crate::event::{Events, Phase};
+use crate::fetch::ACCEPT_CONFIG;
 use crate::fetch::resource::{FileSink, Resource};
 use crate::net::http::HttpSettings;
 use crate::plan::action::Base;
@@ -25,7 +26,7 @@ pub(crate) fn write(
         let failed = |source: io::Error| RootError { action: "write", path: path.to_owned(), source };
         let mut fetch = |resource: &Resource, file: &mut File| -> Result<(), StepError> {
             let mut sink = FileSink::new(file).map_err(failed)?;
-            Ok(net.copy(resource, settings, None, &mut sink, Phase::Files, events)?)
+            Ok(net.copy(resource, settings, Some(ACCEPT_CONFIG), &mut sink, Phase::Files, events)?)
         };
         match base {
             Base::Empty => {}

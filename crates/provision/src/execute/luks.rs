@@ -9,6 +9,7 @@ use rustix::rand::GetRandomFlags;
 
 use super::{Env, StepError, disks};
 use crate::event::{Events, Phase};
+use crate::fetch::ACCEPT_CONFIG;
 use crate::fetch::resource::Resource;
 use crate::fetch::verify::hex;
 use crate::net::http::HttpSettings;
@@ -59,7 +60,9 @@ fn key(
 ) -> Result<InMemory, StepError> {
     let mut key = Vec::new();
     match &volume.key {
-        Some(resource) => env.net.copy(resource, settings, None, &mut key, Phase::Disks, events)?,
+        Some(resource) => {
+            env.net.copy(resource, settings, Some(ACCEPT_CONFIG), &mut key, Phase::Disks, events)?
+        }
         None => {
             let mut bytes = vec![0; KEY_BYTES];
             random(&mut bytes)?;

@@ -82,6 +82,13 @@ impl Default for Options {
     }
 }
 
+/// See [`crate::fuzz::kernel_addon`].
+pub(crate) fn fuzz_addon(bytes: &[u8]) {
+    let _ = addon::parse(bytes);
+    let line = String::from_utf8_lossy(bytes).replace('\0', " ");
+    assert_eq!(addon::parse(&addon::build(&line)), kargs::words(&line));
+}
+
 /// What is known of the kernel's arguments.
 ///
 /// # Errors

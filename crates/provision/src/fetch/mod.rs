@@ -21,7 +21,7 @@ use render::Renderer;
 use resource::Net;
 use source::{Raw, SourceError, Sources, UserConfig};
 
-/// Headers for configs, as upstream sends them: servers choose the spec by it.
+/// What is sent with every fetch, as upstream sends it: servers choose the spec of a config by it, and some ask for it.
 pub(crate) const ACCEPT_CONFIG: &str = "application/vnd.coreos.ignition+json;version=3.6.0, */*;q=0.1";
 
 /// What fetching needs.

@@ -248,7 +248,7 @@ impl<'a> Net<'a> {
             return Ok(None);
         }
         let mut sink = self.spool.sink();
-        self.copy(resource, settings, None, &mut sink, phase, events)?;
+        self.copy(resource, settings, Some(super::ACCEPT_CONFIG), &mut sink, phase, events)?;
         let bytes = sink.bytes;
         let kept = self.spool.keep(resource.clone(), sink.kept);
         Ok(Some(format!("fetched {} ({bytes} bytes, {kept})", resource.short())))

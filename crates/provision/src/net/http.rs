@@ -12,7 +12,6 @@ use std::time::Duration;
 
 use ureq::http::Uri;
 use ureq::tls::{Certificate, PemItem, RootCerts, TlsConfig};
-use ureq::unversioned::transport::DefaultConnector;
 
 use super::dial::{Always, Dial, Dialer};
 use super::proxy::Proxies;
@@ -444,7 +443,7 @@ impl Client {
             return Ok(ureq::Agent::with_parts(config, dialer, through));
         }
         Ok(match dial {
-            Dial::Tcp => ureq::Agent::with_parts(config, DefaultConnector::default(), self.names.clone()),
+            Dial::Tcp => ureq::Agent::with_parts(config, super::tls::connector(), self.names.clone()),
             dial => {
                 let dialer = Dialer { dial, before_path: None };
                 ureq::Agent::with_parts(config, dialer, self.names.clone())

@@ -6,6 +6,7 @@ pub mod http;
 pub mod proxy;
 pub mod retry;
 pub mod tftp;
+mod tls;
 
 use std::path::PathBuf;
 use std::time::{Duration, SystemTime};

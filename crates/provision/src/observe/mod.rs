@@ -209,6 +209,11 @@ impl Observed {
     }
 }
 
+/// See [`crate::fuzz::luks_header`].
+pub(crate) fn fuzz_luks(bytes: &[u8]) {
+    let _ = devices::parse_luks(bytes);
+}
+
 /// Looks at the machine as far as `config` is about it.
 ///
 /// # Errors

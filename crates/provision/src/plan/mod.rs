@@ -121,6 +121,8 @@ struct Draft<'a> {
     problems: Vec<(Phase, Problem)>,
     progress: Progress,
     phases: &'a [Phase],
+    /// Directories that steps so far give away: path, user, group.
+    given: Vec<(String, action::Id, action::Id)>,
     /// The phase that is being planned.
     now: Phase,
 }
@@ -204,7 +206,8 @@ pub fn plan_phases(
 ) -> Result<Plan, Error> {
     let (steps, warnings, problems) = (Vec::new(), Vec::new(), Vec::new());
     let now = Phase::Kargs;
-    let mut draft = Draft { wanted, observed, steps, warnings, problems, progress, phases, now };
+    let given = Vec::new();
+    let mut draft = Draft { wanted, observed, steps, warnings, problems, progress, phases, given, now };
     if progress == Progress::Start && phases.contains(&Phase::Kargs) {
         kargs::plan(&mut draft);
     }

@@ -179,7 +179,16 @@ fn directory(draft: &mut Draft<'_>, world: &mut Nodes, origin: &str, path: Strin
         Some(Node { kind: Kind::Directory, .. }) | None => {}
         Some(found) => return in_the_way(draft, origin, &path, found, "directory"),
     }
-    let access = access(node.mode, &node.user, &node.group, existing.as_ref(), DIRECTORY_MODE);
+    let mut access = access(node.mode, &node.user, &node.group, existing.as_ref(), DIRECTORY_MODE);
+    if let Some((_, user, group)) = draft.given.iter().find(|(given, ..)| *given == path) {
+        // Its owner when this step runs is not the one that was observed.
+        if id(node.user.id, node.user.name.as_ref()).is_none() {
+            access.user = user.clone();
+        }
+        if id(node.group.id, node.group.name.as_ref()).is_none() {
+            access.group = group.clone();
+        }
+    }
     add(world, &path, Kind::Directory, access.mode);
     draft.step(Phase::Files, origin, Action::Directory { path, access, exists: existing.is_some() });
 }

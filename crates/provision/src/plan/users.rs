@@ -2,6 +2,7 @@
 
 use ignition_spec::config::{PasswdGroup, PasswdUser};
 
+use super::action::Id;
 use super::{Action, Draft};
 use crate::event::Phase;
 use crate::resolve::resolve;
@@ -55,6 +56,10 @@ fn own_home(draft: &mut Draft<'_>, origin: &str, user: &PasswdUser) {
         |dir: &&String| **dir == home || dir.strip_prefix(&home).is_some_and(|rest| rest.starts_with('/'));
     let paths: Vec<String> = draft.observed.mount_points_made.iter().filter(inside).cloned().collect();
     if !paths.is_empty() {
+        let group = user.primary_group.clone().filter(|group| !group.is_empty());
+        let group = group.unwrap_or_else(|| user.name.clone());
+        let ids = (Id::Name(user.name.clone()), Id::Name(group));
+        draft.given.extend(paths.iter().map(|path| (path.clone(), ids.0.clone(), ids.1.clone())));
         draft.step(Phase::Files, origin, Action::OwnHome { user: user.name.clone(), paths });
     }
 }

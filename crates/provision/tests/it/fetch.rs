@@ -167,8 +167,8 @@ fn a_config_that_merges_itself_ends() {
     assert!(error.line().contains("more than 16 deep"), "{error}");
 }
 
-/// A server of `openssl` with a certificate of a private authority, serving the files of a folder.
-pub(crate) fn tls_server(dir: &std::path::Path) -> Option<(std::process::Child, u16)> {
+/// A server of `openssl` with a certificate of a private authority, or its own, serving the files of a folder.
+pub(crate) fn tls_server(dir: &std::path::Path, own: bool) -> Option<(std::process::Child, u16)> {
     use std::process::{Command, Stdio};
     let openssl = |args: &str| {
         let mut command = Command::new("openssl");
@@ -182,7 +182,11 @@ pub(crate) fn tls_server(dir: &std::path::Path) -> Option<(std::process::Child, 
     std::fs::write(dir.join("ext"), "subjectAltName=DNS:localhost,DNS:tls.test\n").ok()?;
     let sign =
         "x509 -req -in req.pem -CA ca.pem -CAkey ca.key -CAcreateserial -out cert.pem -days 9 -extfile ext";
-    for args in [ca.as_str(), &request, sign] {
+    let alone = format!(
+        "req -x509 {key} -keyout key.pem -out cert.pem -subj /CN=localhost -addext subjectAltName=DNS:localhost"
+    );
+    let commands = if own { vec![ca.as_str(), &alone] } else { vec![ca.as_str(), &request, sign] };
+    for args in commands {
         openssl(args).status().ok().filter(std::process::ExitStatus::success)?;
     }
     let port = std::net::TcpListener::bind("127.0.0.1:0").ok()?.local_addr().ok()?.port();
@@ -201,7 +205,7 @@ pub(crate) fn tls_server(dir: &std::path::Path) -> Option<(std::process::Child, 
 #[test]
 fn tls_with_a_private_authority() {
     let dir = tempfile::tempdir().unwrap();
-    let Some((mut server, port)) = tls_server(dir.path()) else {
+    let Some((mut server, port)) = tls_server(dir.path(), false) else {
         return crate::machine::skip("tls_with_a_private_authority", "no openssl program");
     };
     std::fs::write(dir.path().join("hello"), "hello").unwrap();
@@ -226,6 +230,36 @@ fn tls_with_a_private_authority() {
     assert!(refused.contains("hint: add the server's authority"), "{refused}");
     accepted.unwrap_or_else(|error| panic!("{error}\n{}", machine.events.join("\n")));
     assert_eq!(machine.text("etc/a"), "hello");
+}
+
+/// `openssl req -x509` says of a certificate that it is an authority's, and people trust just that one.
+#[test]
+fn tls_with_a_server_that_is_its_own_authority() {
+    let dir = tempfile::tempdir().unwrap();
+    let Some((mut server, port)) = tls_server(dir.path(), true) else {
+        return crate::machine::skip("tls_with_a_server_that_is_its_own_authority", "no openssl program");
+    };
+    std::fs::write(dir.path().join("hello"), "hello").unwrap();
+    let boot = |authority: &str, host: &str| {
+        let pem: String =
+            std::fs::read(dir.path().join(authority)).unwrap().iter().map(|b| format!("%{b:02x}")).collect();
+        let text = format!(
+            r#"{{"ignition": {{"version": "3.5.0", "security": {{"tls": {{"certificateAuthorities":
+            [{{"source": "data:,{pem}"}}]}}}}}}, "storage": {{"files": [{{"path": "/etc/a",
+            "contents": {{"source": "https://{host}:{port}/hello"}}}}]}}}}"#
+        );
+        let mut machine = Machine::new();
+        machine.boot(&text).map(|_| machine.text("etc/a")).map_err(|error| error.text())
+    };
+    let verdicts =
+        [boot("cert.pem", "localhost"), boot("ca.pem", "localhost"), boot("cert.pem", "127.0.0.1")];
+    server.kill().unwrap();
+    server.wait().unwrap();
+    let [own, other, wrong_name] = verdicts;
+    assert_eq!(own.as_deref(), Ok("hello"));
+    let (other, wrong_name) = (other.unwrap_err(), wrong_name.unwrap_err());
+    assert!(other.contains("TLS: "), "{other}");
+    assert!(wrong_name.contains("TLS: ") && wrong_name.contains("not valid for name"), "{wrong_name}");
 }
 
 #[test]

@@ -283,3 +283,61 @@ fn root_a_failed_boot_leaves_no_mounts() {
     let mounts = std::fs::read_to_string("/proc/self/mounts").unwrap();
     assert!(!mounts.contains(&one.node) && !mounts.contains(&two.node), "{mounts}");
 }
+
+/// Partitions of a disk in use can be added and grown; the one in use is not touched, and a hybrid MBR stays.
+#[test]
+fn root_a_disk_in_use_is_changed_around_what_is_used() {
+    let name = "root_disks::root_a_disk_in_use_is_changed_around_what_is_used";
+    if in_own_namespace(name) {
+        return;
+    }
+    let tools = Tools::new();
+    if !tools.has("sgdisk") || !tools.has("mkfs.ext4") {
+        return skip(name, "no sgdisk or mkfs.ext4");
+    }
+    let Some(disk) = Loop::new(100) else { return skip(name, "no loop device to be had") };
+    let config = |partitions: &str| {
+        format!(
+            r#"{{"ignition": {{"version": "3.4.0"}}, "storage": {{"disks": [{{"device": "{}", "partitions": [{partitions}]}}]}}}}"#,
+            disk.node
+        )
+    };
+    let mut machine = Machine::new();
+    let first = r#"{"number": 1, "label": "one", "startMiB": 1, "sizeMiB": 20},
+                   {"number": 2, "label": "two", "startMiB": 21, "sizeMiB": 10}"#;
+    machine.boot_with(&config(first), &tools).unwrap_or_else(|error| panic!("{error}"));
+    tools.output("sgdisk", &["--hybrid", "1", &disk.node]);
+    let mbr = || {
+        use std::os::unix::fs::FileExt as _;
+        let mut sector = [0; 512];
+        std::fs::File::open(&disk.node).unwrap().read_exact_at(&mut sector, 0).unwrap();
+        sector
+    };
+    let hybrid = mbr();
+    assert_eq!(hybrid[446 + 4], 0x83, "sgdisk made a hybrid MBR");
+    let one = format!("{}p1", disk.node);
+    tools.run("mkfs.ext4", &["-q".into(), one.clone()]).unwrap();
+    let mount = tempfile::tempdir().unwrap();
+    rustix::mount::mount(&one, mount.path(), "ext4", rustix::mount::MountFlags::empty(), None).unwrap();
+
+    let more = r#"{"number": 1, "label": "one", "startMiB": 1, "sizeMiB": 20},
+                  {"number": 2, "label": "two", "startMiB": 21, "sizeMiB": 30, "resize": true}, {"label": "rest"}"#;
+    machine.boot_with(&config(more), &tools).unwrap_or_else(|error| panic!("{error}"));
+    let sectors = |part: u32| {
+        let path = format!("/sys/class/block/{}p{part}/size", disk.node.trim_start_matches("/dev/"));
+        std::fs::read_to_string(path).unwrap().trim().parse::<u64>().unwrap()
+    };
+    assert_eq!([sectors(1), sectors(2), sectors(3)], [20 * 2048, 30 * 2048, (100 - 51) * 2048 - 33]);
+    assert_eq!(mbr(), hybrid);
+    let verdict = tools.output("sgdisk", &["--verify", &disk.node]);
+    assert!(verdict.contains("No problems found"), "{verdict}");
+
+    let grow = r#"{"number": 1, "label": "other", "wipePartitionEntry": true}"#;
+    let refused = machine.boot_with(&config(grow), &tools).unwrap_err().text();
+    let wiped = config("").replace(r#""partitions""#, r#""wipeTable": true, "partitions""#);
+    let wiped = machine.boot_with(&wiped, &tools).unwrap_err().text();
+    rustix::mount::unmount(mount.path(), rustix::mount::UnmountFlags::empty()).unwrap();
+    for text in [refused, wiped] {
+        assert!(text.contains(&format!("{} is in use: {}", disk.node, mount.path().display())), "{text}");
+    }
+}

@@ -87,7 +87,7 @@ fn no_proxy_is_heeded() {
 #[test]
 fn https_goes_through_a_tunnel_and_trusts_the_config_s_authority() {
     let dir = tempfile::tempdir().unwrap();
-    let Some((mut server, port)) = crate::fetch::tls_server(dir.path()) else {
+    let Some((mut server, port)) = crate::fetch::tls_server(dir.path(), false) else {
         return skip("https_goes_through_a_tunnel_and_trusts_the_config_s_authority", "no openssl program");
     };
     std::fs::write(dir.path().join("hello"), "hello").unwrap();

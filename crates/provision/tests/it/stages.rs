@@ -307,9 +307,11 @@ fn a_mount_point_in_a_home_is_the_users() {
     std::fs::create_dir_all(machine.root().join("var/home/ann/data")).unwrap();
     let made = ["/var/home/ann", "/var/home/ann/data", "/var/other"].map(str::to_owned);
     machine.mount_points_made = made.to_vec();
-    machine
-        .boot(&config(r#""passwd": {"users": [{"name": "ann"}]}"#))
-        .unwrap_or_else(|error| panic!("{error}"));
+    let wish = r#""passwd": {"users": [{"name": "ann", "primaryGroup": "root"}]},
+                  "storage": {"directories": [{"path": "/var/home/ann/data", "mode": 448}]}"#;
+    machine.boot(&config(wish)).unwrap_or_else(|error| panic!("{error}"));
+    let said = "files: set directory /var/home/ann/data (0700 ann:root)";
+    assert!(machine.events.iter().any(|line| line == said), "{:#?}", machine.events);
     let said = "files: give /var/home/ann, /var/home/ann/data to ann (0700)";
     assert!(machine.events.iter().any(|line| line == said), "{:#?}", machine.events);
     assert_eq!(crate::machine::mode(&machine.root().join("var/home/ann/data")), 0o700);
