@@ -314,7 +314,7 @@ fn root_a_disk_in_use_is_changed_around_what_is_used() {
         sector
     };
     let hybrid = mbr();
-    assert_eq!(hybrid[446 + 4], 0x83, "sgdisk made a hybrid MBR");
+    assert!((0..4).any(|n| hybrid[446 + 16 * n + 4] == 0x83), "sgdisk made a hybrid MBR");
     let one = format!("{}p1", disk.node);
     tools.run("mkfs.ext4", &["-q".into(), one.clone()]).unwrap();
     let mount = tempfile::tempdir().unwrap();
