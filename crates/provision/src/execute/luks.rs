@@ -61,7 +61,7 @@ fn key(
     let mut key = Vec::new();
     match &volume.key {
         Some(resource) => {
-            env.net.copy(resource, settings, Some(ACCEPT_CONFIG), &mut key, Phase::Disks, events)?
+            env.net.copy(resource, settings, Some(ACCEPT_CONFIG), &mut key, Phase::Disks, events)?;
         }
         None => {
             let mut bytes = vec![0; KEY_BYTES];
