@@ -36,14 +36,27 @@ storage:
     - {path: /var/lib/fat/FILE, contents: {inline: plain}}
 "#;
 
-pub(crate) const TESTS: &[Test] = &[Test {
-    name: "vm_config_mirror_luks_vfat_swap",
-    about: "a RAID1 array, an encrypted volume by key file, vfat and swap are as declared, also after a reboot",
-    speed: Speed::Clone,
-    idle_secs: 120,
-    provokes: &[],
-    body: Body::Machine(setup, as_declared_twice),
-}];
+const ARGUMENTS: &str =
+    "variant: fcos\nversion: 1.6.0\nkernel_arguments:\n  should_exist: [orlop.test=declared]\n";
+
+pub(crate) const TESTS: &[Test] = &[
+    Test {
+        name: "vm_config_mirror_luks_vfat_swap",
+        about: "a RAID1 array, an encrypted volume by key file, vfat and swap are as declared, also after a reboot",
+        speed: Speed::Clone,
+        idle_secs: 120,
+        provokes: &[],
+        body: Body::Machine(setup, as_declared_twice),
+    },
+    Test {
+        name: "vm_config_kernel_arguments",
+        about: "a kernel argument that the config wants is there after the one restart of the first boot",
+        speed: Speed::Full,
+        idle_secs: 90,
+        provokes: &[],
+        body: Body::Machine(arguments_setup, arguments),
+    },
+];
 
 fn setup() -> Result<Setup, Failure> {
     Ok(Setup { disks: vec![("data".into(), 512)], ..butane(CONFIG)? })
@@ -73,4 +86,16 @@ fn as_declared(session: &mut Session<'_>) -> TestResult {
         same(path, session.sh(&format!("cat /var/lib/{path}"))?, text)?;
     }
     same("failed units", session.sh("systemctl list-units --failed --plain --no-legend")?, "")
+}
+
+fn arguments_setup() -> Result<Setup, Failure> {
+    Ok(Setup { uefi: true, ..butane(ARGUMENTS)? })
+}
+
+fn arguments(session: &mut Session<'_>) -> TestResult {
+    let line = session.sh("cat /proc/cmdline")?;
+    holds("command line", &line, "orlop.test=declared")?;
+    holds("command line", &line, "usrhash=")?;
+    same("kernel starts", session.console().matches("orlop: init: start").count().to_string(), "2")?;
+    session.sh("test -e /orlop/provisioned.json").map(drop)
 }

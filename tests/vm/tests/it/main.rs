@@ -64,6 +64,7 @@ registered! {
     vm_config_second_disk
     vm_config_units
     vm_config_mirror_luks_vfat_swap
+    vm_config_kernel_arguments
     vm_wrong_hash_refused
     vm_unreachable_url_named
     vm_butane_error_at_its_line
