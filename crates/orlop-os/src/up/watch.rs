@@ -102,6 +102,8 @@ fn tell(event: &Event, at_secs: f64, boot: &mut Boot, progress: &mut Progress) {
             }
             progress.update(phase);
         }
+        // Meant for machines; what it says was told line by line.
+        Event::PhaseText { phase, .. } if phase == "report" => {}
         Event::PhaseText { phase, text } => progress.line(&format!("{at_secs:7.1} s  {phase}: {text}")),
         Event::PhaseDone { phase, seconds } => {
             if phase == "usr" {
