@@ -19,7 +19,7 @@ pub(crate) struct Args {
 /// (name, crate that holds it as an example called `bench-NAME`, what it compares).
 const BENCHES: &[(&str, &str, &str)] = &[
     ("boot", "vm", "a first boot of our image against a stock Debian trixie, same QEMU"),
-    ("config", "orlop-config", "validating 2,000 files against ignition-validate; size of the program"),
+    ("config", "ignition-spec", "validating 2,000 files against ignition-validate; size of the program"),
     ("erofs", "erofs", "size and CPU time of an EROFS image against mkfs.erofs -zlz4hc"),
     ("orun", "oci-runtime", "`run` of true against crun, same bundle"),
 ];

@@ -2,6 +2,7 @@
 //! the size of the program as the image has it.
 //!
 //! The peer is named by `ORLOP_PEER_IGNITION_VALIDATE`; without it only our own figures are printed.
+//! `ORLOP_CONFIG_PROGRAM` names a program that is built already.
 
 #![allow(clippy::print_stdout, reason = "figures are printed")]
 
@@ -65,6 +66,9 @@ fn main() {
 
 /// Builds the program as the image has it.
 fn build() -> PathBuf {
+    if let Some(built) = std::env::var_os("ORLOP_CONFIG_PROGRAM") {
+        return built.into();
+    }
     let target = std::env::current_exe().expect("an own path");
     let target = target.ancestors().nth(3).expect("the target folder").to_owned();
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
