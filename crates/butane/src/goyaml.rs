@@ -14,15 +14,17 @@ use self::string::{key, string};
 /// Length in bytes above which a key is written with an indicator of its own; readers need not take more than 1024.
 const SIMPLE_KEY_MAX_BYTES: usize = 128;
 
-/// `node` as a document, without the line end after it.
+/// `node` as a document. It ends with a line end, or with more where its last value does.
 pub(crate) fn write(node: &Node<'_>) -> String {
     let mut out = String::new();
     match &node.value {
         Value::Map(members) if !members.is_empty() => map(members, 0, false, &mut out),
         Value::Seq(items) if !items.is_empty() => list(items, 0, false, &mut out),
-        value => inline(value, 2, &mut out),
+        value => {
+            inline(value, 2, &mut out);
+            out.push('\n');
+        }
     }
-    out.truncate(out.trim_end_matches('\n').len());
     out
 }
 
@@ -147,7 +149,7 @@ mod tests {
     use ignition_spec::json;
 
     fn yaml(text: &str) -> String {
-        write(&json::parse(text.as_bytes()).expect("JSON"))
+        write(&json::parse(text.as_bytes()).expect("JSON")).trim_end().to_owned()
     }
 
     #[test]

@@ -72,7 +72,7 @@ impl Files<'_, '_> {
         match &pod.inline {
             Loose::Unset => Some((short(pod), "image")),
             Loose::Scalar(text) => Some((text.clone(), "inline")),
-            Loose::Yaml(text) => Some((format!("{text}\n"), "inline")),
+            Loose::Yaml(text) => Some((text.clone(), "inline")),
             Loose::List(_) => Some((String::new(), "inline")),
         }
     }
@@ -215,7 +215,7 @@ fn short(pod: &Pod) -> String {
         ("metadata", Some(metadata)),
         ("spec", Some(spec)),
     ]);
-    format!("{HEADER}{}\n", goyaml::write(&declaration))
+    format!("{HEADER}{}", goyaml::write(&declaration))
 }
 
 /// A health check as `docs/formats/health.md` has it.
@@ -242,7 +242,7 @@ fn health(check: &HealthCheck) -> String {
         ("timeout_secs", check.timeout_secs.map(number)),
         ("within_secs", check.within_secs.map(number)),
     ]);
-    format!("{HEADER}{}\n", goyaml::write(&document))
+    format!("{HEADER}{}", goyaml::write(&document))
 }
 
 /// The updates' settings as `docs/formats/update-config.md` has them.

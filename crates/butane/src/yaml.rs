@@ -24,8 +24,8 @@ pub fn document(text: &str) -> Result<Option<Node<'_>>, Report> {
     parse(text)
 }
 
-/// Prints `node` as a document, without the line end after it: keys sorted, strings quoted where they must be. What is
-/// printed reads back as the same values.
+/// Prints `node` as a document: keys sorted, strings quoted where they must be. What is printed reads back as the same
+/// values.
 pub fn print(node: &Node<'_>) -> String {
     goyaml::write(node)
 }
