@@ -158,6 +158,13 @@ fn make_usable(part: &Part) -> Result<(), RootError> {
 }
 
 fn furnish(root: &Path, part: &Part) -> Result<Root, RootError> {
+    if let Some(reset) =
+        stamp::reset_wanted(root).map_err(io_error("read the wish for a reset of", SYSROOT))?
+    {
+        let kept: String = reset.keep.iter().map(|path| format!(", keeping /{}", path.display())).collect();
+        console::say(Phase::Root, format_args!("reset: emptying the root{kept}"));
+        stamp::reset(root, &reset).map_err(io_error("reset", SYSROOT))?;
+    }
     let seen = stamp::observe(root).map_err(io_error("read the stamps of", SYSROOT))?;
     let boot = stamp::decide(seen);
     match boot {

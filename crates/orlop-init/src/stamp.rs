@@ -4,12 +4,14 @@
 //! - `/orlop/provisioning.json`: written before anything else of a first boot. When it is found and the other is not,
 //!   a first boot was cut short. A root that was empty before that boot holds nothing but its leavings: it is emptied
 //!   and the first boot starts again. A root that held something is kept, and the stages run over it once more.
+//! - `/orlop/reset.json`: somebody wants the machine to be provisioned anew (`orlop-host reset`). Everything on the root
+//!   but what it keeps goes, and this boot is a first one.
 //!
 //! Formats: docs/formats/boot.md.
 
 use std::fs::{self, File};
 use std::io::{self, Write as _};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 
@@ -17,6 +19,7 @@ use serde_json::{Value, json};
 pub(crate) const DIRECTORY: &str = "orlop";
 const DONE: &str = "orlop/provisioned.json";
 const BEGUN: &str = "orlop/provisioning.json";
+const RESET: &str = "orlop/reset.json";
 const NOTES: &str = "orlop/first-boot.json";
 const ORIGINALS: &str = "orlop/first-boot.d";
 
@@ -89,6 +92,73 @@ pub(crate) fn observe(root: &Path) -> io::Result<Observed> {
         empty &= entry?.file_name() == "lost+found";
     }
     Ok(Observed { done: fs::exists(root.join(DONE))?, begun, empty })
+}
+
+/// What `reset.json` asks for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Reset {
+    /// Paths that stay, relative to the root.
+    pub(crate) keep: Vec<PathBuf>,
+}
+
+impl Reset {
+    /// Reads the wish; what is not understood is no wish, since it would lose data.
+    fn parse(text: &str) -> Option<Self> {
+        let value: Value = serde_json::from_str(text).ok()?;
+        if value["version"] != 1 {
+            return None;
+        }
+        let keep = value["keep"].as_array()?.iter().map(|path| {
+            let below = path.as_str()?.strip_prefix("/var/")?;
+            let plain = !below.is_empty() && below.split('/').all(|part| !matches!(part, "" | "." | ".."));
+            plain.then(|| Path::new("var").join(below))
+        });
+        Some(Self { keep: keep.collect::<Option<_>>()? })
+    }
+}
+
+/// The wish for a reset; one that is not understood is refused.
+pub(crate) fn reset_wanted(root: &Path) -> io::Result<Option<Reset>> {
+    match fs::read(root.join(RESET)) {
+        Ok(bytes) => match Reset::parse(&String::from_utf8_lossy(&bytes)) {
+            Some(reset) => Ok(Some(reset)),
+            None => Err(io::Error::other("/orlop/reset.json is not understood; remove it to boot as before")),
+        },
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// Makes the root one of a first boot. Cut short, it is done again by the next boot: the wish goes last.
+pub(crate) fn reset(root: &Path, reset: &Reset) -> io::Result<()> {
+    begin(root, Begun { attempts: 0, was_empty: false })?;
+    if fs::exists(root.join(DONE))? {
+        fs::remove_file(root.join(DONE))?;
+        File::open(root.join(DIRECTORY))?.sync_all()?;
+    }
+    let mut keep = reset.keep.clone();
+    keep.extend([BEGUN, RESET, "lost+found"].map(PathBuf::from));
+    empty_but(root, Path::new(""), &keep)?;
+    rustix::fs::syncfs(File::open(root)?)?;
+    fs::remove_file(root.join(RESET))?;
+    File::open(root.join(DIRECTORY))?.sync_all()
+}
+
+/// Removes what is below a directory but for what is kept and the directories on the way to it.
+fn empty_but(root: &Path, below: &Path, keep: &[PathBuf]) -> io::Result<()> {
+    for entry in fs::read_dir(root.join(below))? {
+        let entry = entry?;
+        let path = below.join(entry.file_name());
+        if keep.contains(&path) {
+            continue;
+        }
+        if entry.file_type()?.is_dir() && keep.iter().any(|kept| kept.starts_with(&path)) {
+            empty_but(root, &path, keep)?;
+        } else {
+            remove(&entry)?;
+        }
+    }
+    Ok(())
 }
 
 /// Notes that a first boot begins; on the disk when this returns.
@@ -193,6 +263,39 @@ mod tests {
         assert!(!root.join(NOTES).exists() && !root.join(ORIGINALS).exists());
         assert_eq!(stamp["attempts"], 3);
         assert_eq!(stamp["release"], "1.0");
+    }
+
+    #[test]
+    fn a_reset_keeps_what_it_says() {
+        let temp = tempfile::tempdir().unwrap();
+        let root = temp.path();
+        for file in ["var/lib/app/data", "var/lib/other/x", "var/log/y", "etc/z", "orlop/etc/1/passwd", DONE]
+        {
+            fs::create_dir_all(root.join(file).parent().unwrap()).unwrap();
+            fs::write(root.join(file), "x").unwrap();
+        }
+        assert_eq!(reset_wanted(root).unwrap(), None);
+        fs::write(root.join(RESET), "{\"version\": 1, \"keep\": [\"/var/lib/app\"]}").unwrap();
+        let wish = reset_wanted(root).unwrap().unwrap();
+        // Cut before the wish was removed, it is done once more.
+        reset(root, &wish).unwrap();
+        fs::write(root.join(RESET), "{\"version\": 1, \"keep\": [\"/var/lib/app\"]}").unwrap();
+        reset(root, &wish).unwrap();
+        assert_eq!(fs::read_to_string(root.join("var/lib/app/data")).unwrap(), "x");
+        for gone in ["var/lib/other", "var/log", "etc", "orlop/etc", DONE, RESET] {
+            assert!(!root.join(gone).exists(), "{gone}");
+        }
+        let first = Boot::First(Begun { attempts: 1, was_empty: false });
+        assert_eq!(decide(observe(root).unwrap()), first);
+        for spoilt in [
+            "",
+            "{}",
+            "{\"version\": 1, \"keep\": [\"/etc/x\"]}",
+            "{\"version\": 1, \"keep\": [\"/var/../etc\"]}",
+        ] {
+            fs::write(root.join(RESET), spoilt).unwrap();
+            assert!(reset_wanted(root).is_err(), "{spoilt}");
+        }
     }
 
     #[test]

@@ -6,6 +6,7 @@
 mod bare;
 mod boot;
 mod configured;
+mod day2;
 mod faults;
 mod given;
 mod init;
@@ -26,6 +27,7 @@ pub fn all() -> Vec<Test> {
         storage::TESTS,
         refused::TESTS,
         faults::TESTS,
+        day2::TESTS,
         pods::TESTS,
     ]
     .concat()

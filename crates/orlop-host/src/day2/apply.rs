@@ -6,8 +6,10 @@ use std::process::{Command, ExitCode, Stdio};
 use std::time::{Duration, Instant};
 
 use cli::{Error, Format, Kind};
+use ignition_spec::config;
 use provision::day2::apply::{Staged, stage};
-use provision::day2::{Change, Permission, observe, plan_change};
+use provision::day2::{Change, Declaration, Permission, observe, plan_change};
+use provision::fetch::resource::Resource;
 use provision::fetch::source::Raw;
 use provision::fetch::{documents::decode_source_maps, read_config};
 use provision::plan::{expect, show};
@@ -16,6 +18,8 @@ use provision::{Env, Event, FinalConfig, Observed};
 use super::helper::Staging;
 use super::place::{Place, State};
 
+/// By which a workstation keeps hold of a machine that it made (crate `vm`, module `config`).
+const AGENT: &str = "orlop-guest-agent.service";
 /// How often the helper's state is looked at.
 const POLL: Duration = Duration::from_millis(100);
 /// How long a helper may take to say its first word.
@@ -98,7 +102,7 @@ pub(crate) fn run(args: &Args, format: Format) -> Result<ExitCode, Error> {
     let asker = place.lock("apply.asker")?;
     drop(lock);
     start_helper(place)?;
-    let ended = follow(place, args.confirm_within.is_some());
+    let ended = follow(place);
     drop(asker);
     tell_end(&ended?, &staging.staged)
 }
@@ -120,14 +124,35 @@ fn read(args: &Args, env: &mut Env<'_>) -> Result<FinalConfig, Error> {
         Some(path) => decode_source_maps(&std::fs::read(path).map_err(failed)?),
         None => Vec::new(),
     };
-    let base = args.place.base()?;
+    let mut base = args.place.base()?;
+    let additions = args.place.declaration(&env.root)?.as_ref().and_then(additions);
+    base.extend(additions.iter().map(|(_, raw)| raw.clone()));
     let mut events = |event: Event| {
         if matches!(event, Event::Warning(..) | Event::Retry(..)) {
             cli::say(&event.text());
         }
     };
     let user = Raw { name, bytes };
-    read_config(&user, &base, &maps, &mut env.net, &mut events).map_err(|error| refused(&error))
+    let read = read_config(&user, &base, &maps, &mut env.net, &mut events);
+    let mut wanted = read.map_err(|error| refused(&error))?;
+    if let Some((reference, _)) = additions {
+        // The next change finds them here.
+        wanted.config.ignition.config.merge.insert(0, reference);
+    }
+    Ok(wanted)
+}
+
+/// What the workstation that made this machine put beside its user's config: without it the workstation would lose the
+/// machine at the first change. It is the first config that the machine's own merges, and enables the guest agent.
+fn additions(old: &Declaration) -> Option<(config::Resource, Raw)> {
+    let first = old.config().ok()?.ignition.config.merge.first()?.clone();
+    let bytes = Resource::of(&first).ok()?.at_hand().ok()??;
+    let parsed = ignition_spec::parse(&bytes).ok()?;
+    let enables = |unit: &config::Unit| unit.name == AGENT && unit.enabled == Some(true);
+    parsed.config.systemd.units.iter().any(enables).then(|| {
+        let name = "additions of the workstation".to_owned();
+        (first, Raw { name, bytes })
+    })
 }
 
 fn plan(args: &Args, wanted: &FinalConfig, env: &mut Env<'_>) -> Result<(Change, Observed), Error> {
@@ -186,7 +211,7 @@ fn start_helper(place: &Place) -> Result<(), Error> {
 }
 
 /// Waits for the end, and says what happens on the way.
-fn follow(place: &Place, confirming: bool) -> Result<State, Error> {
+fn follow(place: &Place) -> Result<State, Error> {
     let started = Instant::now();
     let mut asked = false;
     let mut shown = 0;
@@ -209,7 +234,6 @@ fn follow(place: &Place, confirming: bool) -> Result<State, Error> {
             }
             _ => {}
         }
-        let _ = confirming;
         std::thread::sleep(POLL);
     }
 }

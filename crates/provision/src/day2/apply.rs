@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::change::Change;
 use super::declaration::{Declaration, private_dir};
-use super::journal::{Journal, JournalError, NEW, Touched, UnitBefore};
+use super::journal::{Journal, JournalError, NEW, Touched, UnitBefore, recover};
 use crate::error::{Error, Problem};
 use crate::event::{Event, Events, Phase};
 use crate::execute::{Env, execute};
@@ -187,8 +187,12 @@ pub fn apply(
         }
         Err(why) => {
             events(Event::Warning(why.phase, format!("taking the change back: {}", why.line())));
-            take_back(env, events)?;
-            Ok(Ended::TakenBack(why))
+            if take_back(env, events)? {
+                return Ok(Ended::TakenBack(why));
+            }
+            // The commit mark is there; what failed is the cleaning behind it, which the next start does again.
+            let _ = recover(&env.root);
+            Ok(Ended::Committed)
         }
     }
 }

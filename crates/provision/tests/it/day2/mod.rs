@@ -1,6 +1,7 @@
 //! Day 2: changes of what is declared, on trees in memory.
 
 mod changes;
+mod cuts;
 mod properties;
 
 use std::collections::BTreeMap;
