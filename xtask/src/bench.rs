@@ -21,6 +21,7 @@ const BENCHES: &[(&str, &str, &str)] = &[
     ("boot", "vm", "a first boot of our image against a stock Debian trixie, same QEMU"),
     ("config", "ignition-spec", "validating 2,000 files against ignition-validate; size of the program"),
     ("erofs", "erofs", "size and CPU time of an EROFS image against mkfs.erofs -zlz4hc"),
+    ("files", "provision", "files stage of 5,000 files against Debian's ignition ($ORLOP_IGNITION)"),
     ("orun", "oci-runtime", "`run` of true against crun, same bundle"),
 ];
 

@@ -3,6 +3,7 @@
 //!
 //! One module a verb: its `Args` and its `run`. [`names`] holds what upstream's programs do otherwise.
 
+mod drift;
 mod explain;
 mod format;
 mod forms;
@@ -49,6 +50,8 @@ enum Verb {
     Lsp,
     /// Show everything that a config would change, and change nothing
     Plan(plan::Args),
+    /// Show what differs from what was applied (exit code 1 if anything)
+    Diff(drift::Args),
 }
 
 fn main() -> ExitCode {
@@ -70,6 +73,7 @@ fn main() -> ExitCode {
         Verb::Pack(args) => pack_verb::run(global.plain(), &args),
         Verb::Lsp => lsp_verb::run(),
         Verb::Plan(args) => plan::run(global.plain(), &args),
+        Verb::Diff(args) => drift::run(global.plain(), &args),
     })
 }
 

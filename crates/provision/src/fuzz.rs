@@ -96,3 +96,17 @@ pub fn luks_header(bytes: &[u8]) {
 pub fn first_boot_notes(bytes: &[u8]) {
     let _ = serde_json::from_slice::<crate::notes::Notes>(bytes);
 }
+
+/// Files of day 2: observed states and declarations. What is read is written and read again.
+pub fn day2_files(bytes: &[u8]) {
+    use crate::day2::Declaration;
+    use crate::observe::state::State;
+    if let Ok(state) = State::parse(bytes) {
+        assert_eq!(State::parse(&state.to_json()).ok().as_ref(), Some(&state));
+        if let Some(declared) = &state.declared {
+            let _ = crate::day2::baseline(&state.observed, declared);
+            let _ = crate::day2::drift::drift(declared, &state.observed);
+        }
+    }
+    let _ = Declaration::parse(bytes).map(|declared| declared.config());
+}

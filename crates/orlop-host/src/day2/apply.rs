@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use cli::{Error, Format, Kind};
 use ignition_spec::config;
 use provision::day2::apply::{Staged, stage};
+use provision::day2::journal::Journal;
 use provision::day2::{Change, Declaration, Permission, observe, plan_change};
 use provision::fetch::resource::Resource;
 use provision::fetch::source::Raw;
@@ -81,6 +82,11 @@ pub(crate) fn run(args: &Args, format: Format) -> Result<ExitCode, Error> {
         return Err(Error::message(Kind::Conflict, "another change of this machine is under way")
             .hint("`orlop-host confirm` or `orlop-host revert` ends one that waits"));
     };
+    let broken_off = Journal::under_way(&place.open()?).map_err(|error| Error::new(Kind::System, error))?;
+    if broken_off.is_some() {
+        return Err(Error::message(Kind::Conflict, "a change of this machine was broken off")
+            .hint("`orlop-host revert` takes it back"));
+    }
     let planned = place.with(true, |env| {
         let wanted = read(args, env)?;
         let (change, now) = plan(args, &wanted, env)?;

@@ -64,7 +64,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode, Error> {
     let place = &args.place;
     // Out of the session of whoever asked; the leader of one already (a unit) needs nothing.
     let _ = rustix::process::setsid();
-    let Some(_lock) = place.lock("apply.lock")? else {
+    let Some(lock) = place.lock("apply.lock")? else {
         return Err(Error::message(Kind::Conflict, "another change of this machine is under way"));
     };
     let mut log = Log::open(place)?;
@@ -83,6 +83,8 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode, Error> {
         Err(error) => State::Failed { why: error.to_human().trim_end().to_owned() },
     };
     let ok = state == State::Committed;
+    // Before it is told: who hears of the end may start the next change.
+    drop(lock);
     place.tell(&state);
     if !ok && let Err(error) = ended {
         return Err(error);

@@ -172,7 +172,10 @@ pub fn apply(
     let units = units_before(&staged.plan, env);
     let journal =
         Journal::begin(&staged.touched, units, &env.root).map_err(|e| of_journal(Phase::Plan, &e))?;
-    let made = carry_out(&staged.plan, settings, env, events)
+    // What the change replaces, for the day when its declaration goes.
+    let kept = staged.declaration.keep_contents(&env.root).map_err(|error| failed(Phase::Files, &error));
+    let made = kept
+        .and_then(|()| carry_out(&staged.plan, settings, env, events))
         .and_then(|()| judge(staged, env).map_err(|why| Error::new(Phase::Units, Problem::new(why))));
     let made = made.and_then(|()| {
         let mut declaration = staged.declaration.clone();
@@ -282,7 +285,7 @@ fn failed(phase: Phase, error: &RootError) -> Error {
 
 fn of_journal(phase: Phase, error: &JournalError) -> Error {
     let hint = match error {
-        JournalError::Busy { .. } => Some("wait for it, or run `orlop-host apply --recover`"),
+        JournalError::Busy { .. } => Some("wait for it, or take it back with `orlop-host revert`"),
         _ => None,
     };
     Error::new(phase, Problem::of(error).hint(hint))

@@ -24,7 +24,7 @@ use rustix::fs::FileType;
 use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
 
-use super::declaration::{CURRENT, Declaration, private_dir};
+use super::declaration::{BEFORE_DIR, CURRENT, Declaration, private_dir};
 use crate::root::{Attributes, Root, RootError};
 
 /// Directory of the journal.
@@ -342,6 +342,11 @@ fn clean(root: &Root) -> Result<()> {
         root.remove(DIR)?;
     }
     root.remove(NEXT)?;
+    // Temporary files of a record that was being written; in the folder of contents nothing else has such a name.
+    root.remove_leftovers(above(CURRENT), &BTreeSet::from(["next.json"]))?;
+    for name in root.list(BEFORE_DIR)?.iter().filter(|name| name.starts_with('.')) {
+        root.remove(&format!("{BEFORE_DIR}/{name}"))?;
+    }
     Ok(())
 }
 

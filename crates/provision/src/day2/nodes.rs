@@ -60,6 +60,10 @@ pub(super) fn wanted(
         if is_undeclared(step, config) {
             // Whoever fills a file without declared content may; what we filled it with goes with its declaration.
             *content = match (written, base.nodes.get(path).map(|node| &node.kind)) {
+                // Something else stands there: what was there before comes back.
+                (None, Some(Kind::File(Some(digest)))) if !is_file(now, path) => {
+                    Content::Digest(digest.clone())
+                }
                 (None, _) => Content::Any,
                 (Some(_), Some(Kind::File(Some(digest)))) => Content::Digest(digest.clone()),
                 (Some(_), _) => Content::Digest(EMPTY.into()),
@@ -85,6 +89,10 @@ pub(super) fn wanted(
         want.insert(path.clone(), node.as_ref().map(of_node));
     }
     want
+}
+
+fn is_file(now: &Observed, path: &str) -> bool {
+    now.nodes.get(path).is_some_and(|node| matches!(node.kind, Kind::File(_)))
 }
 
 /// The entry of the config that a step is about.

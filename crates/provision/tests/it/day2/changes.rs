@@ -210,3 +210,14 @@ fn the_record_says_what_was_before() {
     let error = provision::day2::Declaration::parse(newer.as_bytes()).unwrap_err();
     assert!(error.to_string().contains("version 9"), "{error}");
 }
+
+#[test]
+fn what_a_later_change_replaced_is_kept_too() {
+    let small = Small::new();
+    let before = small.tree();
+    small.first(&storage(r#""passwd": {}"#)).unwrap();
+    small.apply(&storage(A)).unwrap();
+    assert_eq!(small.text("opt/own"), "ours\n");
+    small.apply(&storage(r#""passwd": {}"#)).unwrap();
+    assert_eq!(small.tree(), before);
+}

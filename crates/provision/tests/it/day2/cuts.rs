@@ -130,7 +130,11 @@ fn old_or_new_wherever_it_is_cut() {
         for pass in 0..calls {
             let cutter = Cutter::after(pass);
             let made = machine.carry_out(&b, cutter.clone());
-            assert!(cutter.was_cut());
+            if !cutter.was_cut() {
+                // Contents that were kept by an earlier try are there: fewer calls are made.
+                assert!(made && machine.declared() == new_declared);
+                break;
+            }
             second += recover_with_cuts(&machine.small, points % 23);
             points += 1;
             let (tree, declared) = (machine.small.tree(), machine.declared());

@@ -128,7 +128,7 @@ pub(super) fn taken() -> impl Strategy<Value = Taken> {
 
 /// Pairs that are tried: `ORLOP_CASES=1000` for the figure of the issue, fewer where nobody waits for it.
 pub(super) fn cases() -> u32 {
-    std::env::var("ORLOP_CASES").ok().and_then(|text| text.parse().ok()).unwrap_or(130)
+    std::env::var("ORLOP_CASES").ok().and_then(|text| text.parse().ok()).unwrap_or(60)
 }
 
 proptest! {
