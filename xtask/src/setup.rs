@@ -38,6 +38,10 @@ const PEERS: &[Need] = &[
     Need { program: "ps", package: "procps" },
     Need { program: "getfattr", package: "attr" },
     Need { program: "openssl", package: "openssl" },
+    // Config drives of every kind.
+    Need { program: "genisoimage", package: "genisoimage" },
+    Need { program: "mkudffs", package: "udftools" },
+    Need { program: "mcopy", package: "mtools" },
     // The tutorial's page is fetched as a newcomer would.
     Need { program: "curl", package: "curl" },
 ];
