@@ -70,7 +70,7 @@ fn plan_refuses_what_the_machine_would() {
     for line in [
         "     before: no table\n",
         "  at 1 MiB  100 MiB  \"data\"",
-        "by mkfs.ext4 -q -F\n",
+        "by mkfs.ext4 -F\n",
         "assumed to be blank",
     ] {
         assert!(text.contains(line), "{line:?} is not in\n{text}{}", err(&planned));
