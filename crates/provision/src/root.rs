@@ -208,7 +208,7 @@ impl Root {
     /// # Errors
     /// When one cannot be removed.
     pub fn remove_leftovers(&self, dir: &str, names: &BTreeSet<&str>) -> Result<()> {
-        if self.stat(dir)?.is_none_or(|stat| stat.kind != FileType::Directory) {
+        if self.stat_true(dir)?.is_none_or(|stat| stat.kind != FileType::Directory) {
             return Ok(());
         }
         let stems: BTreeSet<String> = names.iter().map(|name| temp_stem(name)).collect();

@@ -94,8 +94,13 @@ impl World<'_> {
             }
             Action::HardLink { path, target } => {
                 let nobody = Access { mode: 0, user: Id::Number(0), group: Id::Number(0) };
-                let access = self.at(target).map_or(nobody, |node| node.access);
-                self.put(path, Shape::HardLink(target.clone()), access);
+                let of_target = self.at(target);
+                // Another name of another name is one of the file.
+                let shape = match &of_target {
+                    Some(Expected { shape: shape @ Shape::HardLink(_), .. }) => shape.clone(),
+                    _ => Shape::HardLink(target.clone()),
+                };
+                self.put(path, shape, of_target.map_or(nobody, |node| node.access));
             }
             _ => {}
         }

@@ -74,7 +74,11 @@ pub(super) fn plan(draft: &mut Draft<'_>, world: &mut Nodes, mounts: &Mounts) {
     for path in mounts.fresh() {
         forget_below(world, path);
     }
-    resolved.sort_by(|a, b| a.order().cmp(&b.order()).then_with(|| a.path.cmp(&b.path)));
+    let chain = chains(&resolved, world);
+    resolved.sort_by(|a, b| {
+        let key = |entry: &Entry<'_>| (entry.order().0, chain.get(&entry.path).copied(), entry.order().1);
+        key(a).cmp(&key(b)).then_with(|| a.path.cmp(&b.path))
+    });
     for entry in resolved {
         match entry.wanted {
             Wanted::Directory(node) => directory(draft, world, &entry.origin, entry.path, node),
@@ -82,6 +86,27 @@ pub(super) fn plan(draft: &mut Draft<'_>, world: &mut Nodes, mounts: &Mounts) {
             Wanted::Link(node) => link(draft, world, &entry.origin, entry.path, node),
         }
     }
+}
+
+/// For each hard link how many hard links of the config lie before the file: the nearer ones are made first.
+fn chains(entries: &[Entry<'_>], world: &Nodes) -> BTreeMap<String, usize> {
+    let target = |entry: &Entry<'_>| match entry.wanted {
+        Wanted::Link(link) if link.hard == Some(true) => {
+            resolve(link.target.as_deref().unwrap_or_default(), false, |at| world.get(at)).ok()
+        }
+        _ => None,
+    };
+    let targets: BTreeMap<&str, String> =
+        entries.iter().filter_map(|entry| Some((entry.path.as_str(), target(entry)?))).collect();
+    let length = |path: &str| {
+        let (mut length, mut at) = (0, path);
+        // A ring has no end; its links are refused when they are planned.
+        while let Some(next) = targets.get(at).filter(|_| length <= targets.len()) {
+            (length, at) = (length + 1, next.as_str());
+        }
+        length
+    };
+    targets.keys().map(|path| ((*path).to_owned(), length(path))).collect()
 }
 
 /// Refuses entries below the place of a file or link of the same config.

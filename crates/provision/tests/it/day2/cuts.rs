@@ -101,7 +101,10 @@ fn recover_with_cuts(small: &Small, mut pass: usize) -> usize {
     loop {
         let cutter = Cutter::after(pass);
         let root: Root = small.open().watched(cutter.clone());
-        if recover(&root).is_ok() && !cutter.was_cut() {
+        let recovered = recover(&root);
+        if !cutter.was_cut() {
+            // Nothing stood in its way.
+            recovered.unwrap();
             return cuts;
         }
         cuts += 1;
@@ -135,7 +138,14 @@ fn old_or_new_wherever_it_is_cut() {
                 assert!(made && machine.declared() == new_declared);
                 break;
             }
-            second += recover_with_cuts(&machine.small, points % 23);
+            let context = std::panic::AssertUnwindSafe(|| recover_with_cuts(&machine.small, points % 23));
+            second += std::panic::catch_unwind(context).unwrap_or_else(|_| {
+                panic!(
+                    "A {}\nB {}\ncut after {pass}",
+                    super::properties::json(&a),
+                    super::properties::json(&b)
+                )
+            });
             points += 1;
             let (tree, declared) = (machine.small.tree(), machine.declared());
             assert!(!machine.small.root().join("orlop/apply").exists());

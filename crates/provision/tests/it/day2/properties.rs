@@ -159,6 +159,6 @@ proptest! {
     }
 }
 
-fn json(config: &FinalConfig) -> String {
+pub(super) fn json(config: &FinalConfig) -> String {
     String::from_utf8(config.config.to_json()).unwrap()
 }
