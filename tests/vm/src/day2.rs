@@ -27,7 +27,8 @@ systemd:
         WantedBy=multi-user.target
 ";
 
-pub(crate) const TESTS: &[Test] = &[
+/// The tests.
+pub const TESTS: &[Test] = &[
     Test {
         name: "vm_day2_apply_and_remove",
         about: "a config applied to a running machine adds a file and a unit, changes them, and removes them again",

@@ -6,7 +6,8 @@
 mod bare;
 mod boot;
 mod configured;
-mod day2;
+// Not yet in `all`: these four have never run. `orlop test` and nextest get them when they were seen green.
+pub mod day2;
 mod faults;
 mod given;
 mod init;
@@ -27,7 +28,6 @@ pub fn all() -> Vec<Test> {
         storage::TESTS,
         refused::TESTS,
         faults::TESTS,
-        day2::TESTS,
         pods::TESTS,
     ]
     .concat()
