@@ -5,44 +5,10 @@ use std::io;
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, PermissionsExt as _, symlink};
 use std::path::{Path, PathBuf};
 
+use provision::skeleton::{DIRECTORIES, LINKS};
 use rustix::fs::{AtFlags, CWD, Gid, Timespec, Timestamps, Uid};
 
 use crate::stamp;
-
-/// Directories of a fresh root with their modes; the rest of `/var` is made by systemd-tmpfiles.
-const DIRECTORIES: [(&str, u32); 18] = [
-    ("usr", 0o755),
-    ("etc", 0o755),
-    ("var", 0o755),
-    ("var/home", 0o755),
-    ("var/roothome", 0o700),
-    ("var/opt", 0o755),
-    ("var/srv", 0o755),
-    ("var/mnt", 0o755),
-    ("var/lib", 0o755),
-    ("boot", 0o755),
-    ("efi", 0o755),
-    ("dev", 0o755),
-    ("proc", 0o555),
-    ("sys", 0o555),
-    ("run", 0o755),
-    ("tmp", 0o1777),
-    ("orlop", 0o755),
-    ("orlop/etc", 0o755),
-];
-
-/// Links of a fresh root: programs in `/usr`, state in `/var`.
-const LINKS: [(&str, &str); 9] = [
-    ("bin", "usr/bin"),
-    ("sbin", "usr/sbin"),
-    ("lib", "usr/lib"),
-    ("lib64", "usr/lib64"),
-    ("home", "var/home"),
-    ("root", "var/roothome"),
-    ("opt", "var/opt"),
-    ("srv", "var/srv"),
-    ("mnt", "var/mnt"),
-];
 
 /// The text of `/etc/machine-id` by which systemd knows a first boot (machine-id(5)).
 const MACHINE_ID: &str = "uninitialized\n";

@@ -14,7 +14,8 @@
 //!
 //! Modules: [`fetch`] finds and merges configs; [`platform`] asks the cloud for them, [`drive`] reads its drives;
 //! [`observe`](mod@observe) looks at the machine; [`plan`](mod@plan) decides; [`execute`](mod@execute) does; [`run`] is
-//! a whole first boot; [`net`] is HTTP and DNS; [`root`] and [`resolve`] are paths; [`notes`] make an
+//! a whole first boot; [`net`] is HTTP and DNS; [`root`] and [`resolve`] are paths, [`skeleton`]
+//! the ones that every machine has; [`notes`] make an
 //! interrupted first boot safe to run again; [`place`], [`error`] and [`event`] are what people see; [`report`] is the
 //! result file, [`first_boot`] the report for other machines.
 
@@ -36,6 +37,7 @@ pub mod report;
 pub mod resolve;
 pub mod root;
 pub mod run;
+pub mod skeleton;
 
 pub use error::{Error, Problem};
 pub use event::{Event, Events, Phase};

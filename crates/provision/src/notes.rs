@@ -116,7 +116,7 @@ impl Notes {
     }
 
     fn write(&self, dir: &str, root: &Root) -> Result<(), RootError> {
-        let text = serde_json::to_vec(self).unwrap_or_default();
+        let text = serde_json::to_vec(self).expect("records of strings and numbers always serialise");
         root.write(&format!("{dir}/{FILE}"), PRIVATE, &text)
     }
 }

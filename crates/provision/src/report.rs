@@ -62,7 +62,8 @@ pub(crate) fn write(wanted: &FinalConfig, outcome: &Outcome, env: &Env<'_>) -> R
             warnings: outcome.plan.warnings.clone(),
         }),
     };
-    let mut text = serde_json::to_vec_pretty(&report).unwrap_or_default();
+    let mut text =
+        serde_json::to_vec_pretty(&report).expect("records of strings and numbers always serialise");
     text.push(b'\n');
     env.root.write(RESULT_PATH, Attributes { mode: 0o600, uid: 0, gid: 0 }, &text)
 }

@@ -1,6 +1,6 @@
 //! The machine that an offline plan is for: one that was written down, an image, or an empty one.
 
-use std::os::unix::fs::symlink;
+use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::path::{Path, PathBuf};
 use std::{fs, io};
 
@@ -11,26 +11,11 @@ use provision::day2::{Declaration, observe};
 use provision::execute::{ProgramError, Programs};
 use provision::observe::state::State;
 use provision::observe::{Device, PROGRAMS};
+use provision::skeleton::{DIRECTORIES, LINKS};
 use provision::{Durability, Observed, Root};
 
 /// Size of the blank disk that is assumed where none is known.
 const ASSUMED_GIB: u64 = 64;
-
-/// The top of a fresh root as orlop-init makes it (crates/orlop-init/src/skeleton.rs): what paths of configs lead
-/// through.
-const LINKS: [(&str, &str); 9] = [
-    ("bin", "usr/bin"),
-    ("sbin", "usr/sbin"),
-    ("lib", "usr/lib"),
-    ("lib64", "usr/lib64"),
-    ("home", "var/home"),
-    ("root", "var/roothome"),
-    ("opt", "var/opt"),
-    ("srv", "var/srv"),
-    ("mnt", "var/mnt"),
-];
-const DIRECTORIES: [&str; 8] =
-    ["etc", "usr/bin", "var/home", "var/roothome", "var/opt", "var/srv", "var/mnt", "var/lib"];
 
 /// What a plan starts from.
 pub(super) struct Machine {
@@ -110,10 +95,12 @@ pub(super) fn look(
 
 /// Makes what a first boot finds: the image's `/usr/etc` as `/etc`, its units, the links at the top.
 fn furnish(image: Option<&Path>, to: &Path) -> io::Result<()> {
-    for dir in DIRECTORIES {
+    for (dir, mode) in DIRECTORIES {
         fs::create_dir_all(to.join(dir))?;
+        fs::set_permissions(to.join(dir), fs::Permissions::from_mode(mode))?;
     }
     for (name, target) in LINKS {
+        fs::create_dir_all(to.join(target))?;
         symlink(target, to.join(name))?;
     }
     let Some(image) = image else { return Ok(()) };

@@ -110,6 +110,9 @@ pub(crate) fn run(args: &Args, format: Format) -> Result<ExitCode, Error> {
     start_helper(place)?;
     let ended = follow(place);
     drop(asker);
+    for check in super::helper::passed_over(place) {
+        cli::say(&format!("warning: {} is not run after a change yet, only programs are", check.display()));
+    }
     tell_end(&ended?, &staging.staged)
 }
 
@@ -258,7 +261,8 @@ fn log_from(place: &Place, shown: usize) -> usize {
 fn tell_end(state: &State, staged: &Staged) -> Result<ExitCode, Error> {
     match state {
         State::TakenBack { why } => {
-            Err(Error::message(Kind::Conflict, format!("the change was taken back: {why}")))
+            Err(Error::message(Kind::Conflict, format!("the change was taken back: {why}"))
+                .hint("`journalctl -u orlop-apply` has what units and checks said"))
         }
         State::Failed { why } => Err(Error::message(Kind::System, why.clone())
             .hint("the next start of the machine takes the change back")),

@@ -161,7 +161,7 @@ impl Place {
     /// Tells whoever asked; who is not there any more misses nothing.
     pub(crate) fn tell(&self, state: &State) {
         let (path, beside) = (self.run("apply.json"), self.run("apply.json.new"));
-        let text = serde_json::to_vec(state).unwrap_or_default();
+        let text = serde_json::to_vec(state).expect("records of strings and numbers always serialise");
         let _ = std::fs::write(&beside, text).and_then(|()| std::fs::rename(beside, path));
     }
 

@@ -315,7 +315,7 @@ impl Declaration {
     /// # Errors
     /// When it cannot be written.
     pub fn save(&self, path: &str, root: &Root) -> Result<(), RootError> {
-        let mut text = serde_json::to_vec(self).unwrap_or_default();
+        let mut text = serde_json::to_vec(self).expect("records of strings and numbers always serialise");
         text.push(b'\n');
         private_dir("/orlop/declared", root)?;
         root.write(path, Attributes { mode: 0o600, uid: 0, gid: 0 }, &text)
@@ -326,7 +326,7 @@ impl Declaration {
     /// # Errors
     /// [`DeclarationError::Config`].
     pub fn config(&self) -> Result<Config, DeclarationError> {
-        let text = serde_json::to_vec(&self.config).unwrap_or_default();
+        let text = serde_json::to_vec(&self.config).expect("records of strings and numbers always serialise");
         let parsed = ignition_spec::parse(&text)
             .map_err(|report| DeclarationError::Config { report: report.to_string() })?;
         Ok(parsed.config)

@@ -172,7 +172,7 @@ impl Journal {
             keeper.journal.trees.insert(path.clone());
         }
         let journal = keeper.journal;
-        let text = serde_json::to_vec(&journal).unwrap_or_default();
+        let text = serde_json::to_vec(&journal).expect("records of strings and numbers always serialise");
         root.write(UNDO_DRAFT, Attributes { mode: 0o600, uid: 0, gid: 0 }, &text)?;
         root.sync_at(DIR)?;
         root.rename(UNDO_DRAFT, UNDO)?;

@@ -152,7 +152,7 @@ mod tests {
 
     /// GNU objdump as judge of the headers.
     #[test]
-    #[allow(clippy::print_stderr)]
+    #[expect(clippy::print_stderr, reason = "a skipped test says so")]
     fn objdump_reads_an_addon() {
         let temp = tempfile::tempdir().unwrap();
         let path = temp.path().join("a.efi");

@@ -58,7 +58,7 @@ impl State {
 
     /// The state as text.
     pub fn to_json(&self) -> Vec<u8> {
-        let mut text = serde_json::to_vec(self).unwrap_or_default();
+        let mut text = serde_json::to_vec(self).expect("records of strings and numbers always serialise");
         text.push(b'\n');
         text
     }

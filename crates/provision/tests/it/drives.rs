@@ -12,7 +12,7 @@ fn has(program: &str) -> bool {
 }
 
 /// Whether the tools are there; says so if not.
-#[allow(clippy::print_stderr)]
+#[expect(clippy::print_stderr, reason = "a skipped test says so")]
 fn tools(test: &str, programs: &[&str]) -> bool {
     match programs.iter().find(|program| !has(program)) {
         Some(missing) => {
